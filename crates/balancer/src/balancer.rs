@@ -1,0 +1,191 @@
+//! Starts everything, runs the control thread, and stops everything.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::access_log::AccessLog;
+use crate::affinity::key::{KeyOrigin, KeyRing};
+use crate::affinity::tag::TagKeys;
+use crate::config::Config;
+use crate::control;
+use crate::error::Error;
+use crate::net::{limit::Connections, listen};
+use crate::route::Routes;
+use crate::shared::{Listener, Shared};
+use crate::upstream::Upstream;
+use crate::worker::thread;
+
+/// Descriptors that are not connections: listeners, reactors, logs, probes.
+const OTHER_DESCRIPTORS: u64 = 128;
+
+/// How much longer than the shutdown time workers may take to end before the process leaves without them.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+
+/// Runs the balancer until SIGTERM or SIGINT, and then until requests in progress have ended or the shutdown time is up.
+///
+/// # Errors
+/// [`Error`] when it cannot start.
+pub fn run(config: Config) -> Result<(), Error> {
+    let started = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ring, key_origin) = KeyRing::load(&config.key)?;
+    let upstreams: Vec<Arc<Upstream>> =
+        config.upstreams.iter().cloned().map(|upstream| Arc::new(Upstream::new(upstream))).collect();
+    let names: Vec<String> = config.listeners.iter().map(|listener| listener.name.clone()).collect();
+    let routes = Routes::new(&config.routes, upstreams.clone(), &names).map_err(Error::Route)?;
+
+    let max_connections = max_connections(config.max_connections);
+    let total = Arc::new(AtomicUsize::new(0));
+    let mut sockets = Vec::new();
+    let mut listeners = Vec::new();
+    let mut bound = Vec::new();
+    for listener in &config.listeners {
+        let (for_workers, address) = listen::bind(listener.bind, config.workers).map_err(|source| Error::Bind {
+            name: listener.name.clone(),
+            address: listener.bind,
+            source,
+        })?;
+        sockets.push(for_workers.into_iter());
+        bound.push(address);
+        let connections = Connections::new(
+            Arc::clone(&total),
+            max_connections,
+            listener.max_connections,
+            listener.max_connections_per_client,
+        );
+        listeners.push(Listener { config: listener.clone(), connections: Arc::new(connections) });
+    }
+    let (access_log, log_writer) = AccessLog::start(config.access_log).unzip();
+    let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), listeners, access_log, config.shutdown_timeout));
+
+    runtime.block_on(async {
+        for upstream in &upstreams {
+            for unresolved in crate::upstream::resolve::resolve(upstream).await {
+                tracing::warn!(
+                    upstream = upstream.name(),
+                    "{} does not resolve: {}; it is tried again every few seconds",
+                    unresolved.name,
+                    unresolved.reason
+                );
+            }
+            crate::upstream::probe::first_round(upstream).await;
+        }
+    });
+
+    let (stop, stopping) = watch::channel(false);
+    let workers = (0..config.workers.max(1))
+        .map(|number| {
+            let listeners = sockets.iter_mut().filter_map(Iterator::next).collect();
+            let (shared, stopping) = (Arc::clone(&shared), stopping.clone());
+            std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || thread::run(shared, listeners, stopping))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+
+    announce(&config, &bound, &upstreams, &key_origin, max_connections, started);
+    runtime.block_on(control::run(&shared, &config.key));
+    shared.stop();
+    let _ = stop.send(true);
+    let result = join(workers, config.shutdown_timeout + SHUTDOWN_GRACE);
+    drop(shared);
+    if let (Some(writer), Ok(())) = (log_writer, &result) {
+        let _ = writer.join();
+    }
+    result
+}
+
+/// Waits for the workers to end, but no longer than `timeout`.
+fn join(workers: Vec<JoinHandle<std::io::Result<()>>>, timeout: Duration) -> Result<(), Error> {
+    let deadline = Instant::now() + timeout;
+    for worker in workers {
+        while !worker.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if worker.is_finished() {
+            worker.join().map_err(|_| Error::Worker)??;
+        }
+    }
+    Ok(())
+}
+
+/// Decides how many client connections there may be: two descriptors each.
+fn max_connections(configured: usize) -> usize {
+    let descriptors = raise_descriptor_limit();
+    let possible = usize::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2).unwrap_or(usize::MAX).max(1);
+    if configured > possible {
+        tracing::warn!(
+            "max_connections = {configured} needs more descriptors than the {descriptors} that this process may have; \
+             {possible} connections are possible. Raise the limit (ulimit -n, LimitNOFILE=)"
+        );
+    }
+    if configured == 0 { possible } else { configured.min(possible) }
+}
+
+/// Raises the soft limit of descriptors to the hard one, and returns it.
+fn raise_descriptor_limit() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.or(limit.current).unwrap_or(1024 * 1024);
+    limit.current = Some(most);
+    match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => most,
+        Err(_) => getrlimit(Resource::Nofile).current.unwrap_or(1024),
+    }
+}
+
+/// Prints what runs, on standard error.
+fn announce(
+    config: &Config,
+    bound: &[std::net::SocketAddr],
+    upstreams: &[Arc<Upstream>],
+    key: &KeyOrigin,
+    max_connections: usize,
+    started: Instant,
+) {
+    let mut out = std::io::stderr().lock();
+    let mut line = |text: String| {
+        // Nobody reads it: nothing to be done about that.
+        let _ = writeln!(out, "{text}");
+    };
+    line(format!("limpet {}", env!("CARGO_PKG_VERSION")));
+    for (listener, address) in config.listeners.iter().zip(bound) {
+        line(format!("listener {} http://{address}", listener.name));
+    }
+    for upstream in upstreams {
+        let config = upstream.config();
+        let affinity: Vec<&str> = config.affinity.iter().map(|affinity| affinity.as_str()).collect();
+        let affinity = if affinity.is_empty() { "none".to_owned() } else { affinity.join(", ") };
+        let endpoints = upstream.endpoints();
+        line(format!(
+            "upstream {}: {} endpoints, balance {}, affinity {affinity}",
+            upstream.name(),
+            endpoints.len(),
+            config.balance.as_str()
+        ));
+        for endpoint in endpoints.iter() {
+            let state = match (config.probe.is_some(), endpoint.health().is_down()) {
+                (false, _) => "not probed",
+                (true, false) => "up",
+                (true, true) => "down",
+            };
+            let address = endpoint.address().to_string();
+            let name = if endpoint.name() == address { String::new() } else { format!(" ({})", endpoint.name()) };
+            line(format!("endpoint {address}{name} id {} {state}", endpoint.id()));
+        }
+    }
+    line(format!("key {key}"));
+    if let Some(warning) = key.warning() {
+        line(format!("warning: {warning}"));
+    }
+    line(format!(
+        "ready in {} ms, {} workers, at most {max_connections} connections",
+        started.elapsed().as_millis(),
+        config.workers
+    ));
+}

@@ -1,0 +1,209 @@
+//! The life of a client connection: heads come in, each is served, until one side ends it or it becomes a tunnel.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::Poll;
+
+use limpet_proto::engineio::Transport;
+use limpet_proto::http1::head::{self, HeadError};
+use limpet_proto::http1::request_head::{RequestHead, Slots};
+use tokio::net::TcpStream;
+
+use super::http1::Http1;
+use super::{Client, Origin};
+use crate::access_log::Exchange;
+use crate::config::ListenerConfig;
+use crate::net::limit::{Permit, Refusal};
+use crate::net::stream::Stream;
+use crate::request::answer::{self, Error};
+use crate::request::prepare::{self, Request};
+use crate::request::{self, Outcome, Upgraded};
+use crate::tunnel::{Record, Tunnel};
+use crate::worker::Worker;
+
+/// Empty lines that may come before a request line (RFC 9112 section 2.2).
+const MAX_EMPTY_LINES: u32 = 4;
+
+/// What the wait for a head ends with.
+enum Arrived {
+    /// A whole head of this length lies in the input.
+    Head(usize),
+    /// The client has ended the connection between two requests, or was silent for too long.
+    End,
+    /// What arrived is no head.
+    Refused(Error),
+}
+
+/// Serves a client connection to its end.
+pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, origin: Origin, permit: Result<Permit, Refusal>) {
+    let listener = origin.listener;
+    let config = &worker.shared.listeners[listener].config;
+    let mut client = Client::Http1(Http1::new(origin, Stream::new(socket), config.body_timeout));
+    let Ok(permit) = permit else {
+        let mut log = begin_log(&worker, &client, config);
+        answer::refuse(&worker, &mut client, &Error::TooManyConnections, &mut log).await;
+        log.end();
+        return linger(client).await;
+    };
+    loop {
+        let Client::Http1(http1) = &mut client else { return };
+        let arrived = match wait_for_head(&worker, http1, config).await {
+            Arrived::End => return,
+            arrived => arrived,
+        };
+        let mut log = begin_log(&worker, &client, config);
+        let request = match arrived {
+            Arrived::Head(bytes) => take_request(&worker, &mut client, bytes, &mut log),
+            Arrived::Refused(error) => Err(error),
+            Arrived::End => return,
+        };
+        let outcome = match request {
+            Ok(request) => request::serve(&worker, &mut client, request, &mut log).await,
+            Err(error) => {
+                answer::refuse(&worker, &mut client, &error, &mut log).await;
+                Outcome::Close
+            }
+        };
+        log.end();
+        match outcome {
+            Outcome::KeepAlive => {}
+            Outcome::Close => return linger(client).await,
+            Outcome::Reset => return reset(&client),
+            Outcome::Tunnel(upgraded) => return become_tunnel(&worker, client, *upgraded, permit),
+        }
+    }
+}
+
+async fn wait_for_head(worker: &Worker, client: &mut Http1, config: &ListenerConfig) -> Arrived {
+    let mut scanned = 0;
+    let mut empty_lines = 0;
+    let mut begun = !client.stream.input().is_empty();
+    client.deadline.set(if begun { config.head_timeout } else { config.idle_timeout });
+    loop {
+        while client.stream.input().starts_with(b"\r\n") && empty_lines < MAX_EMPTY_LINES {
+            client.stream.consume(2);
+            empty_lines += 1;
+            scanned = 0;
+        }
+        let input = client.stream.input();
+        match head::find_end(input, scanned) {
+            Ok(Some(bytes)) if bytes <= config.max_head_bytes => return Arrived::Head(bytes),
+            Ok(_) if input.len() >= config.max_head_bytes => return Arrived::Refused(too_large(input)),
+            Ok(_) if !input.is_empty() && !head::may_begin_request(input) => {
+                return Arrived::Refused(HeadError::Method.into());
+            }
+            Ok(_) => {}
+            Err(error) => return Arrived::Refused(error.into()),
+        }
+        scanned = input.len().saturating_sub(3);
+        let filled = poll_fn(|cx| match client.stream.poll_fill(cx) {
+            Poll::Pending if worker.is_stopping() && !begun => Poll::Ready(None),
+            Poll::Pending => client.deadline.poll(cx).map(|()| None),
+            Poll::Ready(filled) => Poll::Ready(Some(filled)),
+        });
+        match filled.await {
+            Some(Ok(0) | Err(_)) => return Arrived::End,
+            Some(Ok(_)) if !begun => {
+                begun = true;
+                client.deadline.set(config.head_timeout);
+            }
+            Some(Ok(_)) => {}
+            None if begun => return Arrived::Refused(Error::RequestTimeout),
+            None => return Arrived::End,
+        }
+    }
+}
+
+/// Says which part of an oversized head is too large.
+fn too_large(input: &[u8]) -> Error {
+    if input.contains(&b'\n') { Error::HeadTooLarge } else { HeadError::TargetTooLong.into() }
+}
+
+/// Parses the head, prepares the request and takes what has arrived of its body.
+fn take_request(worker: &Worker, client: &mut Client, head_bytes: usize, log: &mut Exchange) -> Result<Request, Error> {
+    let Client::Http1(http1) = client else {
+        return Err(HeadError::FirstLine.into());
+    };
+    let mut slots = Slots::new();
+    let head = RequestHead::parse(&http1.stream.input()[..head_bytes], &mut slots)?;
+    log.asked(head.method_token, head.target.path_and_query);
+    let mut request = prepare::prepare(&worker.shared, &http1.origin, &mut http1.last_tag, &head)?;
+    log.routed(request.upstream.name(), request.evidence);
+    let framing = head.framing;
+    http1.stream.consume(head_bytes);
+    client.begin_request(framing);
+    client.take_arrived_body(&mut request.out.bytes).map_err(|error| Error::Endpoint(error.into()))?;
+    log.received(request.received_bytes());
+    Ok(request)
+}
+
+fn become_tunnel(worker: &Worker, client: Client, upgraded: Upgraded, permit: Permit) {
+    let Client::Http1(Http1 { origin, stream, .. }) = client else { return };
+    match join(upgraded, stream, &origin, permit) {
+        Ok(tunnel) => worker.engine.adopt(tunnel),
+        Err(error) => tracing::debug!(%error, "a tunnel could not begin"),
+    }
+}
+
+/// Joins the endpoint's half of a tunnel and the client's.
+fn join(upgraded: Upgraded, client: Stream, origin: &Origin, permit: Permit) -> io::Result<Tunnel> {
+    let Upgraded { stream, head, load, request } = upgraded;
+    let (client, to_upstream) = client.into_parts()?;
+    let (upstream, to_client) = stream.into_parts()?;
+    let session = request.session;
+    // The first message of a websocket-first session tells its sid.
+    let expect_open = session.sid.is_none() && session.transport == Some(Transport::Websocket);
+    let record = Record {
+        sid: session.sid,
+        expect_open,
+        client: origin.peer.into(),
+        listener: u16::try_from(origin.listener).unwrap_or(u16::MAX),
+        user_agent: request.user_agent,
+        upstream: request.upstream,
+        load,
+        permit,
+    };
+    Ok(Tunnel { client, upstream, head, to_client, to_upstream, record })
+}
+
+/// Ends a connection so that the client gets what was sent, also when it is still sending.
+async fn linger(client: Client) {
+    let Client::Http1(mut client) = client else { return };
+    client.deadline.set(client.body_timeout.min(std::time::Duration::from_secs(2)));
+    let Http1 { stream, deadline, .. } = &mut client;
+    let mut lingering = std::pin::pin!(stream.linger());
+    poll_fn(|cx| match lingering.as_mut().poll(cx) {
+        Poll::Pending => deadline.poll(cx),
+        ready => ready,
+    })
+    .await;
+}
+
+/// Makes the coming end of a connection a reset.
+fn reset(client: &Client) {
+    if let Client::Http1(client) = client {
+        // If it fails, an ordinary end follows.
+        let _ = socket2::SockRef::from(client.stream.socket()).set_linger(Some(std::time::Duration::ZERO));
+    }
+}
+
+fn begin_log(worker: &Worker, client: &Client, config: &ListenerConfig) -> Exchange {
+    Exchange::begin(worker.shared.access_log.as_ref(), client.origin().peer, &config.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_waiting_connection_is_small() {
+        // Each idle connection costs this much, and each new one moves as many bytes.
+        let bytes = size_of_future(serve);
+        assert!(bytes <= 2048, "{bytes}");
+    }
+}

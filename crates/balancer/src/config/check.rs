@@ -1,0 +1,175 @@
+//! Decides whether a draft makes sense as a whole: what refers to what, what is missing, what can never happen.
+
+use std::collections::HashMap;
+
+use super::draft::Draft;
+use super::environment::{self, Lookup};
+use super::error::ConfigErrors;
+use super::journal::Journal;
+use super::value::choices;
+use super::{Config, KeySource, RouteConfig};
+
+/// Makes a configuration from a draft.
+pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigErrors> {
+    let Draft { mut config, keys, key_file, state_directory, mut journal, unreadable } = draft;
+    config.key = keys.or_else(|| key_file.map(KeySource::File)).unwrap_or_else(|| {
+        KeySource::StateDirectory(state_directory.unwrap_or_else(|| environment::state_directory(lookup)))
+    });
+    if !unreadable {
+        listeners(&config, &mut journal);
+        upstreams(&config, &mut journal);
+        routes(&mut config, &mut journal);
+    }
+    match journal.into_errors() {
+        None => Ok(config),
+        Some(errors) => Err(errors),
+    }
+}
+
+/// Returns remarks on what is allowed and still looks like a mistake.
+pub fn remarks(config: &Config) -> Vec<String> {
+    let unused =
+        config.upstreams.iter().filter(|upstream| config.routes.iter().all(|route| route.upstream != upstream.name));
+    let everybody = config.listeners.iter().filter(|listener| listener.trusted.iter().any(|net| net.prefix_len() == 0));
+    unused
+        .map(|upstream| format!("no route leads to upstream {}", upstream.name))
+        .chain(everybody.map(|listener| {
+            format!("listener {} trusts everybody, so any client can claim any address", listener.name)
+        }))
+        .collect()
+}
+
+fn listeners(config: &Config, journal: &mut Journal) {
+    if config.listeners.is_empty() && !journal.has_error("listener") {
+        let message = if journal.has_file() {
+            "no listener; add [listener.web] with bind = \":8000\", or set LIMPET_LISTEN"
+        } else {
+            "no listener; give an address to listen on, such as \":8000\", or set LIMPET_LISTEN"
+        };
+        journal.complain("", message);
+    }
+    for (n, listener) in config.listeners.iter().enumerate() {
+        let key = format!("listener.{}.bind", listener.name);
+        if !journal.knows(&key) {
+            journal.complain(&key, "is missing; write for example bind = \":8000\"");
+            continue;
+        }
+        // Port 0 asks the system for a free one.
+        let same = config.listeners.iter().take(n).find(|other| {
+            let (a, b) = (other.bind, listener.bind);
+            a.port() != 0
+                && a.port() == b.port()
+                && (a.ip() == b.ip() || a.ip().is_unspecified() && b.ip().is_unspecified())
+        });
+        if let Some(other) = same {
+            journal.complain(&key, format!("{} is already bound by listener {}", listener.bind, other.name));
+        }
+    }
+}
+
+fn upstreams(config: &Config, journal: &mut Journal) {
+    if config.upstreams.is_empty() && !journal.has_error("upstream") {
+        let message = if journal.has_file() {
+            "no upstream; add [upstream.app] with endpoints = [\"app01:3000\"], or set LIMPET_UPSTREAM"
+        } else {
+            "no endpoints; give at least one, such as \"app01:3000\", or set LIMPET_UPSTREAM"
+        };
+        journal.complain("", message);
+    }
+    for upstream in &config.upstreams {
+        let key = format!("upstream.{}.endpoints", upstream.name);
+        // A list whose items are all wrong has been reported already.
+        if upstream.endpoints.is_empty() && !journal.has_error(&key) {
+            journal.complain(&key, "no endpoints; write for example endpoints = [\"app01:3000\", \"app02:3000\"]");
+        }
+        let mut addresses = HashMap::new();
+        let mut ids = HashMap::new();
+        for (n, endpoint) in (1..).zip(&upstream.endpoints).filter(|(_, endpoint)| endpoint.port != 0) {
+            let item = format!("{key}[{n}]");
+            let address = endpoint.to_string().to_ascii_lowercase();
+            if let Some(first) = addresses.get(&address) {
+                journal.complain(&item, format!("the address {address} is that of endpoint {first} already"));
+            } else {
+                addresses.insert(address, n);
+            }
+            let Some(id) = &endpoint.id else { continue };
+            if let Some(first) = ids.get(id) {
+                journal.complain(&item, format!("the id {id:?} is that of endpoint {first} already"));
+            } else {
+                ids.insert(id, n);
+            }
+        }
+    }
+}
+
+fn routes(config: &mut Config, journal: &mut Journal) {
+    if config.routes.is_empty() && !journal.has_error("route") {
+        match config.upstreams.as_slice() {
+            [] => {}
+            [only] => {
+                let upstream = only.name.clone();
+                config.routes.push(RouteConfig { listener: None, host: None, path_prefix: None, upstream });
+            }
+            [first, ..] => {
+                let message = format!(
+                    "{} upstreams and no route; add [[route]] with upstream = {:?}",
+                    config.upstreams.len(),
+                    first.name
+                );
+                journal.complain("upstream", message);
+            }
+        }
+        return;
+    }
+    let listeners: Vec<&str> = config.listeners.iter().map(|listener| listener.name.as_str()).collect();
+    let upstreams: Vec<&str> = config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+    for (n, route) in config.routes.iter().enumerate() {
+        let key = format!("route[{}]", n + 1);
+        let to = format!("{key}.upstream");
+        if !journal.knows(&to) {
+            journal.complain(&to, "is missing; name the upstream of the route");
+        } else if !journal.has_error(&to) && !upstreams.contains(&route.upstream.as_str()) {
+            journal.complain(&to, unknown("upstream", &route.upstream, &upstreams));
+        }
+        if let Some(listener) = &route.listener
+            && !listeners.contains(&listener.as_str())
+        {
+            journal.complain(&format!("{key}.listener"), unknown("listener", listener, &listeners));
+        }
+        // A condition that could not be read looks like none.
+        let sound = |n: usize| !journal.has_error(&format!("route[{}]", n + 1));
+        let earlier = config.routes.iter().take(n).enumerate().find(|(n, earlier)| sound(*n) && covers(earlier, route));
+        if let Some((earlier, _)) = earlier.filter(|_| sound(n)) {
+            let place = journal.line(&format!("route[{}]", earlier + 1)).map(|line| format!(" (line {line})"));
+            let place = place.unwrap_or_default();
+            let message =
+                format!("is never reached; route {}{place} takes all its requests. Put it before that", earlier + 1);
+            journal.complain(&key, message);
+        }
+    }
+}
+
+fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    if known.is_empty() {
+        return format!("unknown {what} {name:?}; there is none");
+    }
+    format!("unknown {what} {name:?}; {}", choices(name, known))
+}
+
+/// Tells whether every request of the later route matches the earlier one too.
+fn covers(earlier: &RouteConfig, later: &RouteConfig) -> bool {
+    let listener = earlier.listener.is_none() || earlier.listener == later.listener;
+    let host = match (&earlier.host, &later.host) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(earlier), Some(later)) => {
+            earlier == later || earlier.strip_prefix('*').is_some_and(|end| later.ends_with(end))
+        }
+    };
+    let path = match (&earlier.path_prefix, &later.path_prefix) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(earlier), Some(later)) => later.starts_with(earlier.as_str()),
+    };
+    listener && host && path
+}

@@ -1,0 +1,23 @@
+//! The Socket.IO-aware sticky load balancer.
+//!
+//! Start with [`request`], the life of one request.
+#![deny(unsafe_code)]
+
+pub mod access_log;
+pub mod affinity;
+pub mod balancer;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod error;
+pub mod net;
+pub mod request;
+pub mod route;
+pub mod shared;
+pub mod table;
+pub mod tunnel;
+pub mod upstream;
+pub mod worker;
+
+pub use error::Error;

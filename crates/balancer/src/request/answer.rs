@@ -1,0 +1,153 @@
+//! What the balancer says itself: the only place where an error becomes an HTTP status.
+
+use limpet_proto::engineio::error as engineio_error;
+use limpet_proto::engineio::query::QueryError;
+use limpet_proto::http1::Method;
+use limpet_proto::http1::head::HeadError;
+use limpet_proto::http1::headers::Known;
+use limpet_proto::http1::request_head::{RequestHead, Slots};
+
+use super::attempt::Failure;
+use super::head::write_line;
+use super::prepare::Request;
+use super::{Outcome, relay};
+use crate::access_log::Exchange;
+use crate::client::{Client, ClientError};
+use crate::net::stream::Outgoing;
+use crate::worker::Worker;
+
+/// Why a request is answered by the balancer and not by an endpoint.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request head is malformed or ambiguous.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The request head is larger than the listener allows.
+    #[error("the request head is too large")]
+    HeadTooLarge,
+    /// The client took too long to send its request.
+    #[error("the request did not arrive in time")]
+    RequestTimeout,
+    /// The Engine.IO query is ambiguous.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The client address has too many connections.
+    #[error("too many connections from this address")]
+    TooManyConnections,
+    /// No route matches.
+    #[error("no route matches")]
+    NoRoute,
+    /// No endpoint has the session.
+    #[error("no endpoint has this session")]
+    UnknownSession,
+    /// The upstream has no endpoint left to try.
+    #[error("no endpoint is available")]
+    NoEndpoint,
+    /// The response's body is malformed.
+    #[error("the response body is malformed")]
+    MalformedBody,
+    /// The endpoint failed.
+    #[error(transparent)]
+    Endpoint(#[from] Failure),
+}
+
+impl Error {
+    /// Returns the status and reason phrase; `None` when there is nobody left to answer.
+    pub fn status(&self) -> Option<(u16, &'static str)> {
+        Some(match self {
+            Self::Head(HeadError::TargetTooLong) => (414, "URI Too Long"),
+            Self::Head(HeadError::TooManyHeaders) | Self::HeadTooLarge => (431, "Request Header Fields Too Large"),
+            Self::Head(HeadError::Version) => (505, "HTTP Version Not Supported"),
+            Self::Head(HeadError::Connect) => (405, "Method Not Allowed"),
+            Self::Head(HeadError::TransferEncoding) => (501, "Not Implemented"),
+            Self::Head(_) | Self::Query(_) | Self::UnknownSession => (400, "Bad Request"),
+            Self::RequestTimeout | Self::Endpoint(Failure::BodyTimeout) => (408, "Request Timeout"),
+            Self::TooManyConnections => (429, "Too Many Requests"),
+            Self::NoRoute => (404, "Not Found"),
+            Self::NoEndpoint | Self::Endpoint(Failure::Connect(_)) => (503, "Service Unavailable"),
+            Self::Endpoint(Failure::Timeout) => (504, "Gateway Timeout"),
+            Self::Endpoint(Failure::Client(ClientError::Body(_))) => (400, "Bad Request"),
+            Self::Endpoint(Failure::Client(_)) => return None,
+            Self::Endpoint(_) | Self::MalformedBody => (502, "Bad Gateway"),
+        })
+    }
+}
+
+/// Answers a request for which there is no response.
+pub(super) async fn send(
+    worker: &Worker,
+    client: &mut Client,
+    request: Option<&Request>,
+    error: &Error,
+    log: &mut Exchange,
+) -> Outcome {
+    log.failed(error.status().map(|(status, _)| status), error);
+    let Some((status, reason)) = error.status() else {
+        return Outcome::Close;
+    };
+    let keep_alive = match request {
+        Some(request) => relay::keeps_alive(worker, client, request) && !request.upgrade,
+        None => false,
+    };
+    let mut out = Outgoing::default();
+    match (error, request) {
+        (Error::UnknownSession, Some(request)) if request.upgrade => {
+            out.bytes.extend_from_slice(engineio_error::UNKNOWN_SESSION_RAW_RESPONSE.as_bytes());
+        }
+        (Error::UnknownSession, Some(request)) => unknown_session(request, keep_alive, &mut out.bytes),
+        _ => plain(status, reason, &error.to_string(), keep_alive, &mut out.bytes),
+    }
+    if request.is_some_and(|request| request.method == Method::Head)
+        && let Some(end) = memchr::memmem::find(&out.bytes, b"\r\n\r\n")
+    {
+        out.bytes.truncate(end + 4);
+    }
+    client.deadline().set(client.body_timeout());
+    match relay::send(client, &mut out).await {
+        Ok(()) if keep_alive => Outcome::KeepAlive,
+        _ => Outcome::Close,
+    }
+}
+
+/// Refuses a connection before it has sent a request that could be served.
+pub(crate) async fn refuse(worker: &Worker, client: &mut Client, error: &Error, log: &mut Exchange) {
+    send(worker, client, None, error, log).await;
+}
+
+/// Writes the exact Engine.IO error, readable for a page of any origin, so that its client opens a new session.
+fn unknown_session(request: &Request, keep_alive: bool, out: &mut Vec<u8>) {
+    let body = engineio_error::UNKNOWN_SESSION_JSON;
+    out.extend_from_slice(b"HTTP/1.1 400 Bad Request\r\n");
+    write_line("Content-Type", engineio_error::JSON_CONTENT_TYPE.as_bytes(), out);
+    write_line("Content-Length", body.len().to_string().as_bytes(), out);
+    write_line("Cache-Control", b"no-store", out);
+    // The head for the endpoint still has the Origin header.
+    let mut slots = Slots::new();
+    if let Some(head) = request.out.bytes.get(..request.head_bytes)
+        && let Ok(head) = RequestHead::parse(head, &mut slots)
+        && let Some(origin) = head.lines.find(Known::Origin)
+    {
+        write_line("Access-Control-Allow-Origin", origin, out);
+        write_line("Access-Control-Allow-Credentials", b"true", out);
+        write_line("Vary", b"Origin", out);
+    }
+    finish(body, keep_alive, out);
+}
+
+fn plain(status: u16, reason: &str, text: &str, keep_alive: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
+    write_line("Content-Type", b"text/plain; charset=utf-8", out);
+    write_line("Content-Length", (text.len() + 1).to_string().as_bytes(), out);
+    if status == 503 {
+        write_line("Retry-After", b"1", out);
+    }
+    finish(&format!("{text}\n"), keep_alive, out);
+}
+
+fn finish(body: &str, keep_alive: bool, out: &mut Vec<u8>) {
+    let connection: &[u8] = if keep_alive { b"keep-alive" } else { b"close" };
+    write_line("Connection", connection, out);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body.as_bytes());
+}

@@ -1,0 +1,147 @@
+//! Turns a parsed head into a request that owns what it needs: its upstream, its plan, and the head for the endpoint.
+
+use std::sync::Arc;
+
+use limpet_proto::engineio::query::{self, Query};
+use limpet_proto::engineio::sid::Sid;
+use limpet_proto::engineio::{Transport, Version as EngineVersion};
+use limpet_proto::http1::body::Framing;
+use limpet_proto::http1::headers::Known;
+use limpet_proto::http1::request_head::RequestHead;
+use limpet_proto::http1::{Method, Version};
+
+use super::answer::Error;
+use super::head;
+use crate::affinity::{self, Binding, Evidence, LastTag, Plan};
+use crate::client::Origin;
+use crate::config::Affinity;
+use crate::net::stream::Outgoing;
+use crate::shared::Shared;
+use crate::upstream::Upstream;
+
+/// What a request says about its Engine.IO session.
+#[derive(Debug, Default)]
+pub struct Session {
+    /// The protocol version, if the request is an Engine.IO one.
+    pub version: Option<EngineVersion>,
+    /// The transport asked for.
+    pub transport: Option<Transport>,
+    /// The session's sid as its endpoint knows it; `None` for a handshake.
+    pub sid: Option<Sid>,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The version that the client speaks.
+    pub version: Version,
+    /// Whether the client's connection may carry another request.
+    pub keep_alive: bool,
+    /// Whether it asks for the WebSocket protocol.
+    pub upgrade: bool,
+    /// The upstream of the route that matched.
+    pub upstream: Arc<Upstream>,
+    /// Where it is to go.
+    pub plan: Plan,
+    /// How that was decided.
+    pub evidence: Evidence,
+    /// Its Engine.IO session.
+    pub session: Session,
+    /// The client's user agent, interned; 0 where nobody needs it.
+    pub user_agent: u16,
+    /// The head for the endpoint, and the part of the body that was taken.
+    pub out: Outgoing,
+    /// The length of the head for the endpoint.
+    pub head_bytes: usize,
+    /// Whether the request has no effect on its endpoint and no body, so that it may be sent again on a new connection
+    /// when a kept one turns out to be closed.
+    pub repeatable: bool,
+}
+
+impl Request {
+    /// Returns whether the request opens an Engine.IO session.
+    pub fn is_handshake(&self) -> bool {
+        self.method == Method::Get && self.session.version.is_some() && self.session.sid.is_none()
+    }
+
+    /// Returns how many bytes of body were taken, as far as they are still held.
+    pub fn received_bytes(&self) -> u64 {
+        self.out.bytes.len().saturating_sub(self.head_bytes) as u64
+    }
+
+    /// Returns whether the body is a lone Engine.IO close packet, as far as it is still held.
+    pub fn closes_session(&self) -> bool {
+        self.method == Method::Post && self.session.sid.is_some() && {
+            matches!(self.out.bytes.get(self.head_bytes..), Some(b"1" | b"1:1"))
+        }
+    }
+
+    /// Returns whether the response may be a polling handshake's body, which carries the sid of a new session.
+    pub fn is_polling_handshake(&self) -> bool {
+        self.is_handshake() && !self.upgrade && self.session.transport == Some(Transport::Polling)
+    }
+}
+
+/// Prepares a request.
+///
+/// # Errors
+/// [`Error`] when no route matches or the query is ambiguous.
+pub fn prepare(
+    shared: &Shared,
+    origin: &Origin,
+    last_tag: &mut LastTag,
+    request: &RequestHead<'_, '_>,
+) -> Result<Request, Error> {
+    let upstream = shared.routes.load().find(origin.listener, request).ok_or(Error::NoRoute)?;
+    let query_text = request.target.query();
+    let query = match query_text {
+        Some(text) if upstream.config().affinity.contains(&Affinity::Sid) => query::parse(text.as_bytes())?,
+        _ => None,
+    };
+    let binding = match &query {
+        Some(Query { sid: Some(sid), version, .. }) => {
+            affinity::bind(&upstream, &shared.tags.load(), last_tag, sid, *version)
+        }
+        _ => Binding { plan: Plan::Balance, sid: None, evidence: Evidence::None },
+    };
+    let session = match &query {
+        Some(query) => Session {
+            version: Some(query.version),
+            transport: Some(query.transport),
+            sid: binding.sid.and_then(Sid::parse),
+        },
+        None => Session::default(),
+    };
+    let handshake = request.method == Method::Get && query.as_ref().is_some_and(|query| query.sid.is_none());
+    // Only the record of a new session needs it.
+    let user_agent = match handshake.then(|| request.lines.find(Known::UserAgent)).flatten() {
+        Some(name) => shared.user_agents.number(name),
+        None => 0,
+    };
+    let mut out = Outgoing::with_capacity(request.lines.len_bytes() + 256);
+    let rewrite = head::Rewrite {
+        // The sid as the endpoint knows it takes the place of the one that carries a tag.
+        sid: query.as_ref().and_then(|query| Some((query.sid_range.clone()?, binding.sid?))),
+        default_host: upstream.name(),
+        // The body of a polling handshake must be readable.
+        drop_accept_encoding: handshake && !request.upgrade,
+        forwarded: upstream.config().forwarded,
+    };
+    head::write_request(request, origin, &rewrite, &mut out.bytes);
+    Ok(Request {
+        method: request.method,
+        version: request.version,
+        keep_alive: request.keeps_alive(),
+        upgrade: request.upgrade,
+        plan: binding.plan,
+        evidence: binding.evidence,
+        session,
+        user_agent,
+        head_bytes: out.bytes.len(),
+        out,
+        repeatable: request.method.is_safe() && request.framing == Framing::Empty,
+        upstream,
+    })
+}

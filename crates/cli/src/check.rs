@@ -1,0 +1,140 @@
+//! `limpet check`: what the balancer would do, without doing it.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+use limpet_balancer::affinity::key::KeyRing;
+use limpet_balancer::config::{
+    Config, EndpointConfig, KeySource, ListenerConfig, RouteConfig, UpstreamConfig, remarks,
+};
+
+use crate::failure::{Failure, print};
+use crate::load::load;
+
+/// Checks a configuration, resolves its names and says what it would do.
+#[derive(Args)]
+#[command(after_help = "Example:\n  limpet check -c limpet.toml\n\n\
+    Without a file, checks what the environment gives to \"limpet proxy\".\n\
+    Exit codes: 0 fine, 1 a name cannot be resolved or a key cannot be read, 2 the configuration is wrong.")]
+pub(crate) struct Check {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Check {
+    /// Prints what the configuration would do.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let config = load(self.config.as_deref(), |_| ())?;
+        let (text, failed) = describe(&config);
+        print(&text)?;
+        match failed {
+            0 => Ok(()),
+            1 => Err(anyhow!("1 thing above cannot work as it is").into()),
+            several => Err(anyhow!("{several} things above cannot work as they are").into()),
+        }
+    }
+}
+
+/// Returns the description and the number of things that cannot work.
+fn describe(config: &Config) -> (String, usize) {
+    let mut lines = Vec::new();
+    let mut failed = 0;
+    lines.extend(config.listeners.iter().map(listener));
+    lines.extend(config.routes.iter().map(route));
+    for upstream in &config.upstreams {
+        lines.push(describe_upstream(upstream));
+        for endpoint in &upstream.endpoints {
+            let resolved = resolve(endpoint);
+            failed += usize::from(resolved.is_err());
+            let id = endpoint.id.as_ref().map(|id| format!(" (id {id})")).unwrap_or_default();
+            let outcome = match resolved {
+                // An address stands for itself.
+                Ok(addresses) if addresses == [endpoint.to_string()] => String::new(),
+                Ok(addresses) => format!(" -> {}", addresses.join(", ")),
+                Err(reason) => format!(" -> FAILED: {reason}"),
+            };
+            lines.push(format!("  endpoint {endpoint}{id}{outcome}"));
+        }
+    }
+    match key(&config.key) {
+        Ok(text) => lines.push(format!("key: {text}")),
+        Err(reason) => {
+            failed += 1;
+            lines.push(format!("key: FAILED: {reason}"));
+        }
+    }
+    lines.push(format!("{}, access log {}", count(config.workers, "worker"), config.access_log.as_str()));
+    lines.extend(remarks(config).into_iter().map(|remark| format!("remark: {remark}")));
+    let mut text = lines.join("\n");
+    text.push('\n');
+    (text, failed)
+}
+
+fn listener(listener: &ListenerConfig) -> String {
+    let mut text = format!("listener {}: {}", listener.name, listener.bind);
+    let trusted: Vec<String> = listener.trusted.iter().map(ToString::to_string).collect();
+    if !trusted.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, ", trusts {}", trusted.join(", "));
+    }
+    text
+}
+
+fn route(route: &RouteConfig) -> String {
+    let conditions = [
+        ("listener", route.listener.as_ref()),
+        ("host", route.host.as_ref()),
+        ("path", route.path_prefix.as_ref().map(|prefix| format!("{prefix}*")).as_ref()),
+    ]
+    .into_iter()
+    .filter_map(|(what, value)| value.map(|value| format!("{what} {value}")))
+    .collect::<Vec<_>>();
+    let what = if conditions.is_empty() { "everything".to_owned() } else { conditions.join(", ") };
+    format!("route: {what} -> upstream {}", route.upstream)
+}
+
+fn describe_upstream(upstream: &UpstreamConfig) -> String {
+    let affinity = match upstream.affinity.as_slice() {
+        [] => "no affinity".to_owned(),
+        modes => format!("affinity by {}", modes.iter().map(|mode| mode.as_str()).collect::<Vec<_>>().join(", ")),
+    };
+    let sids = if upstream.sid_tag { "tagged" } else { "learned" };
+    let probe = match &upstream.probe {
+        Some(probe) => format!("probed every {:?}", probe.interval),
+        None => "not probed".to_owned(),
+    };
+    format!("upstream {}: {}, {affinity}, sids {sids}, {probe}", upstream.name, upstream.balance.as_str())
+}
+
+fn resolve(endpoint: &EndpointConfig) -> Result<Vec<String>, String> {
+    let addresses = (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map_err(|error| error.to_string())?;
+    let mut addresses: Vec<SocketAddr> = addresses.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    if addresses.is_empty() {
+        Err("the name has no address".to_owned())
+    } else {
+        Ok(addresses.iter().map(ToString::to_string).collect())
+    }
+}
+
+fn key(source: &KeySource) -> Result<String, String> {
+    match source {
+        // Looking would make one.
+        KeySource::StateDirectory(directory) => {
+            Ok(format!("kept in {}, made if there is none; a second balancer needs the same", directory.display()))
+        }
+        source => KeyRing::load(source).map_err(|error| error.to_string()).map(|(_, origin)| match origin.warning() {
+            Some(warning) => format!("{origin}; {warning}"),
+            None => origin.to_string(),
+        }),
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}

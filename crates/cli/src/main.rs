@@ -1,0 +1,54 @@
+//! Limpet: a Socket.IO-aware sticky load balancer.
+//!
+//! Exit codes: 0 all is well, 1 something failed while running, 2 the command line or the configuration is wrong.
+
+mod check;
+mod config;
+mod failure;
+mod key;
+mod load;
+mod log;
+mod proxy;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// A Socket.IO-aware sticky load balancer.
+#[derive(Parser)]
+#[command(name = "limpet", version, arg_required_else_help = true, subcommand_required = true)]
+#[command(after_help = "Example:\n  limpet proxy :8000 app01:3000 app02:3000\n\n\
+    Exit codes: 0 fine, 1 failed while running, 2 wrong command line or configuration.")]
+struct Cli {
+    /// What to log to standard error: off, error, warn, info, debug or trace.
+    #[arg(long, global = true, env = "LIMPET_LOG", hide_env_values = true, display_order = 900)]
+    #[arg(value_name = "LEVEL", default_value = "info", value_parser = log::level)]
+    log: log::Level,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Proxy(proxy::Proxy),
+    Run(run::Run),
+    Check(check::Check),
+    Config(config::Config),
+    Key(key::Key),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::start(cli.log);
+    let result = match cli.command {
+        Command::Proxy(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Config(command) => command.run(),
+        Command::Key(command) => command.run(),
+    };
+    result.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+}

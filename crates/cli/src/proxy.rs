@@ -1,0 +1,61 @@
+//! `limpet proxy`: one listener, one upstream, no file.
+
+use clap::Args;
+use limpet_balancer::config::Setting;
+
+use crate::failure::Failure;
+use crate::load::{Flags, load, set};
+use crate::run::balance;
+
+/// Balances one address over endpoints, without a configuration file.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    limpet proxy :8000 app01:3000 app02:3000\n  \
+    limpet proxy 127.0.0.1:8000 '[::1]:3000' --trusted 10.0.0.0/8 --access-log text\n  \
+    LIMPET_LISTEN=:8000 LIMPET_UPSTREAM=app01:3000,app02:3000 limpet proxy")]
+pub(crate) struct Proxy {
+    /// Address to listen on: IP:PORT, or :PORT for all addresses, IPv4 and IPv6 [env: LIMPET_LISTEN]
+    listen: Option<String>,
+    /// Endpoints: HOST:PORT each [env: LIMPET_UPSTREAM, separated by commas or spaces]
+    #[arg(value_name = "ENDPOINT")]
+    endpoints: Vec<String>,
+    /// How a new session is placed: least_conn or round_robin [default: least_conn]
+    #[arg(long, value_name = "ALGORITHM")]
+    balance: Option<String>,
+    /// Network of front proxies whose X-Forwarded-* and Forwarded headers are believed; can be repeated
+    #[arg(long, value_name = "CIDR")]
+    trusted: Vec<String>,
+    /// Learn sids from responses instead of tagging them
+    #[arg(long)]
+    no_sid_tag: bool,
+    /// Do not probe endpoints
+    #[arg(long)]
+    no_probe: bool,
+    /// Time until an endpoint begins its response, and longest silence within it [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    response_timeout: Option<String>,
+    /// Longest silence of a tunnel, both directions together [default: 1h]
+    #[arg(long, value_name = "DURATION")]
+    tunnel_timeout: Option<String>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl Proxy {
+    /// Balances until told to stop.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let config = load(None, |draft| {
+            let list = |items: &[String]| (!items.is_empty()).then(|| items.join(","));
+            set(draft, "LISTEN", Setting::Listen, self.listen.as_deref());
+            set(draft, "ENDPOINT", Setting::Endpoints, list(&self.endpoints).as_deref());
+            set(draft, "--balance", Setting::Balance, self.balance.as_deref());
+            set(draft, "--trusted", Setting::Trusted, list(&self.trusted).as_deref());
+            set(draft, "--no-sid-tag", Setting::SidTag, self.no_sid_tag.then_some("false"));
+            set(draft, "--no-probe", Setting::Probe, self.no_probe.then_some("off"));
+            set(draft, "--response-timeout", Setting::ResponseTimeout, self.response_timeout.as_deref());
+            set(draft, "--tunnel-timeout", Setting::TunnelTimeout, self.tunnel_timeout.as_deref());
+            self.flags.apply(draft);
+        })?;
+        balance(config)
+    }
+}
