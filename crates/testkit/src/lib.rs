@@ -1,0 +1,13 @@
+//! Test tools of Limpet: child processes as fixtures, real peers and the balancer itself as a black box.
+//!
+//! Fixtures end with the test that owns them, take no fixed port and wait for conditions, never for a time.
+
+pub mod corpus;
+pub mod http;
+pub mod limpet;
+pub mod misbehave;
+pub mod nginx;
+pub mod peers;
+pub mod port;
+pub mod process;
+pub mod raw;

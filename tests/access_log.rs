@@ -1,0 +1,32 @@
+//! What the access log says about exchanges and tunnels.
+
+use limpet_testkit::limpet::Launch;
+use limpet_testkit::peers;
+use serde_json::Value;
+
+#[test]
+fn every_exchange_and_tunnel_has_a_line_without_secrets() {
+    let servers = peers::node_servers(&["a"], &peers::QUICK_HEARTBEATS).expect("it starts");
+    let limpet = Launch::proxy(env!("CARGO_BIN_EXE_limpet"), peers::addresses(&servers))
+        .arg("--access-log")
+        .arg("json")
+        .start()
+        .expect("the balancer starts");
+    let client = peers::node_client(&limpet.url(), &["--count", "1", "--heartbeats", "1"]).expect("the client starts");
+    client.verdict().expect("a verdict").assert_good();
+    let line = |what: &str, wanted: &dyn Fn(&Value) -> bool| {
+        let pick = |line: &str| serde_json::from_str::<Value>(line).ok().filter(|value| wanted(value));
+        limpet.process.wait_for(what, pick).expect("the line comes")
+    };
+    let handshake = line("the handshake", &|line| line["event"] == "exchange" && line["affinity"] == "none");
+    assert_eq!((&handshake["status"], &handshake["upstream"]), (&200.into(), &"default".into()));
+    assert_eq!(handshake["endpoint"], servers[0].address.to_string());
+    let upgrade = line("the upgrade", &|line| line["status"] == 101);
+    assert_eq!(upgrade["affinity"], "tag");
+    let target = upgrade["target"].as_str().expect("a target");
+    let sid = target.split("sid=").nth(1).expect("a sid").split('&').next().expect("its value");
+    assert!(sid.ends_with('…') && sid.chars().count() == 7, "a whole sid would be a key to the session: {target}");
+    let tunnel = line("the tunnel", &|line| line["event"] == "tunnel");
+    assert!(tunnel["received_messages"].as_u64() > Some(1) && tunnel["sent_messages"].as_u64() > Some(1), "{tunnel}");
+    assert_eq!(tunnel["reason"], "client_closed");
+}

@@ -1,0 +1,57 @@
+//! Development commands: `cargo xtask test | try | bench`.
+//!
+//! Each installs what a fresh Debian machine with Rust and Node lacks, says so, and then runs.
+
+mod bench;
+mod install;
+mod run;
+mod test;
+mod trial;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Development commands of Limpet.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Command {
+    /// Installs the real peers where they are missing, then runs every test of the workspace.
+    Test {
+        /// Arguments for `cargo test`, for example `-p limpet-cli --test browser`, or `-- filter`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Starts three chat replicas and the balancer in front of them, until Ctrl-C.
+    Try {
+        /// The port of the balancer on 127.0.0.1.
+        #[arg(long, default_value_t = 8000)]
+        port: u16,
+    },
+    /// Compares the balancer with others, side by side.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// What to compare.
+#[derive(Subcommand)]
+enum Bench {
+    /// The proxy: requests and tunnels against HAProxy, nginx and Caddy.
+    Proxy {
+        /// Arguments for the bench program.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    match Command::parse() {
+        Command::Test { .. } => test::run(&words_after("test")),
+        Command::Try { port } => trial::run(port),
+        Command::Bench(Bench::Proxy { arguments }) => bench::proxy(&arguments),
+    }
+}
+
+/// The words after this subcommand as they were typed: the parser would drop a leading `--`, which `cargo test` needs.
+fn words_after(subcommand: &str) -> Vec<String> {
+    std::env::args().skip_while(|word| word != subcommand).skip(1).collect()
+}
