@@ -1,0 +1,160 @@
+//! Reads what processes have used: CPU time, memory, system calls.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use rustix::process::Signal;
+
+use crate::process::{LOAD_CORE, Running};
+
+/// CPU time of the proxy and of the load's side, from the scheduler's own counters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    /// Time that threads of the proxy ran.
+    pub(crate) proxy_ran: Duration,
+    /// Time that threads of the proxy were ready to run and had to wait.
+    pub(crate) proxy_waited: Duration,
+    /// Time that load generator and endpoints ran.
+    pub(crate) load_ran: Duration,
+}
+
+impl Usage {
+    /// The difference to an earlier reading.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            proxy_ran: self.proxy_ran.saturating_sub(earlier.proxy_ran),
+            proxy_waited: self.proxy_waited.saturating_sub(earlier.proxy_waited),
+            load_ran: self.load_ran.saturating_sub(earlier.load_ran),
+        }
+    }
+}
+
+/// The processes whose CPU time is read.
+pub(crate) struct Meter {
+    proxy: Vec<u32>,
+    load: Vec<u32>,
+}
+
+impl Meter {
+    /// Measures these processes, with all their threads.
+    pub(crate) fn new(proxy: Vec<u32>, load: Vec<u32>) -> Self {
+        Self { proxy, load }
+    }
+
+    /// What they have used since they started.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a process is gone.
+    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+        let (proxy_ran, proxy_waited) = scheduled(&self.proxy)?;
+        let (load_ran, _) = scheduled(&self.load)?;
+        Ok(Usage { proxy_ran, proxy_waited, load_ran })
+    }
+
+    /// Proportional set size of the proxy, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a process is gone.
+    pub(crate) fn proxy_memory_bytes(&self) -> anyhow::Result<u64> {
+        let mut kibibytes = 0;
+        for pid in &self.proxy {
+            let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss in smaps_rollup")?;
+            kibibytes += line.trim().trim_end_matches("kB").trim().parse::<u64>()?;
+        }
+        Ok(kibibytes * 1024)
+    }
+
+    /// Counts the proxy's system calls while `work` runs.
+    ///
+    /// # Errors
+    ///
+    /// Fails when `strace` cannot attach, or with the error of the work.
+    pub(crate) fn count_calls<T>(
+        &self,
+        directory: &Path,
+        work: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, Vec<(String, u64)>)> {
+        let summary = directory.join("calls");
+        let mut arguments: Vec<String> = ["-c", "-f", "-qq", "-o"].map(str::to_owned).to_vec();
+        arguments.push(summary.display().to_string());
+        for pid in &self.proxy {
+            arguments.extend(["-p".to_owned(), pid.to_string()]);
+        }
+        let mut strace = Running::start(LOAD_CORE, Path::new("strace"), &arguments, directory)?;
+        let asked = Instant::now();
+        while !self.is_traced()? {
+            if strace.has_ended() || asked.elapsed() > Duration::from_secs(5) {
+                bail!("strace did not attach: {}", strace.output());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let outcome = work()?;
+        anyhow::ensure!(strace.stop(Signal::INT, Duration::from_secs(5)), "strace does not end");
+        Ok((outcome, parse_calls(&fs::read_to_string(summary)?)))
+    }
+
+    fn is_traced(&self) -> anyhow::Result<bool> {
+        for pid in &self.proxy {
+            for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+                let status = fs::read_to_string(task?.path().join("status"))?;
+                if status.lines().any(|line| line.starts_with("TracerPid:") && line.ends_with("\t0")) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Sums time run and time waited over all threads.
+fn scheduled(pids: &[u32]) -> anyhow::Result<(Duration, Duration)> {
+    let (mut ran, mut waited) = (0, 0);
+    for pid in pids {
+        for task in fs::read_dir(format!("/proc/{pid}/task")).context("the process has ended")? {
+            // A thread may end between the listing and the reading.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
+                continue;
+            };
+            let mut fields = text.split_whitespace().map(str::parse::<u64>);
+            ran += fields.next().context("empty schedstat")??;
+            waited += fields.next().context("short schedstat")??;
+        }
+    }
+    Ok((Duration::from_nanos(ran), Duration::from_nanos(waited)))
+}
+
+/// Reads the summary of `strace -c`: percent, seconds, microseconds per call, calls, errors if any, name.
+fn parse_calls(summary: &str) -> Vec<(String, u64)> {
+    let mut calls: Vec<(String, u64)> = summary
+        .lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let name = fields.last()?;
+            let count = fields.get(3)?.parse().ok()?;
+            (*name != "total").then(|| ((*name).to_owned(), count))
+        })
+        .collect();
+    calls.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_calls;
+
+    #[test]
+    fn reads_a_summary_with_and_without_errors() {
+        let summary = "% time     seconds  usecs/call     calls    errors syscall\n\
+            ------ ----------- ----------- --------- --------- ----------------\n \
+            60.00    0.001200           1      1000           sendto\n \
+            40.00    0.000800           1      1200        12 recvfrom\n\
+            ------ ----------- ----------- --------- --------- ----------------\n\
+            100.00    0.002000           0      2200        12 total\n";
+        assert_eq!(parse_calls(summary), [("recvfrom".to_owned(), 1200), ("sendto".to_owned(), 1000)]);
+    }
+}
