@@ -3,9 +3,10 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
-use super::defaults::{self, Part};
+use super::defaults;
 use super::environment::Lookup;
 use super::journal::Journal;
+use super::part::Part;
 use super::suggest::nearest;
 use super::value::{self, Parsed};
 use super::variables::expand;
@@ -170,4 +171,9 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }
+}
+
+/// Reports a key that the documentation promises and nothing here reads; the test of the defaults finds these.
+pub(super) fn unread(reader: &mut Reader<'_>, entry: Entry<'_>) {
+    reader.complain(entry, "is documented but not read");
 }

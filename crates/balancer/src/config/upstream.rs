@@ -1,0 +1,134 @@
+//! `[upstream.NAME]`: a named group of endpoints.
+
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::part::{Part, default, required, table};
+use super::reader::{Entry, Reader, unread};
+use super::value;
+use super::{Affinity, Balance, EndpointConfig, Forwarded, OutlierConfig, ProbeConfig};
+use super::{affinity, endpoint, forwarded, outlier, probe};
+
+/// A named group of endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamConfig {
+    /// The name in routes, logs and metrics.
+    pub name: String,
+    /// How a new session is placed.
+    pub balance: Balance,
+    /// What binds a session to its endpoint, tried in order.
+    pub affinity: Vec<Affinity>,
+    /// Whether sids of version 4 handshakes are tagged (`false`: learned only).
+    pub sid_tag: bool,
+    /// The addresses.
+    pub endpoints: Vec<EndpointConfig>,
+    /// Active health evidence; `None` switches it off.
+    pub probe: Option<ProbeConfig>,
+    /// Passive health evidence.
+    pub outlier: OutlierConfig,
+    /// Time for a TCP connection to an endpoint. 2 s by default: the first retransmission of a lost SYN comes after 1 s.
+    pub connect_timeout: Duration,
+    /// Time until an endpoint begins its response, and longest silence within it. Never below the largest pingInterval +
+    /// pingTimeout seen. 60 s by default: a poll of Socket.IO with its own defaults is answered within 25 s.
+    pub response_timeout: Duration,
+    /// Longest silence of a tunnel, both directions together. Never below the largest pingInterval + pingTimeout seen.
+    /// 1 h by default: Engine.IO notices the dead by itself, other protocols may be silent for long.
+    pub tunnel_timeout: Duration,
+    /// Largest request body that is held to locate an unknown version 3 session; costs at most this much per such request.
+    /// 1 MiB by default, just above the 1 MB that Socket.IO takes (`maxHttpBufferSize`); 0 holds none.
+    pub max_held_body_bytes: usize,
+    /// Which headers tell endpoints about the client.
+    pub forwarded: Forwarded,
+}
+
+impl UpstreamConfig {
+    /// Makes an upstream with the documented defaults.
+    pub fn new(name: impl Into<String>, endpoints: Vec<EndpointConfig>) -> Self {
+        Self {
+            name: name.into(),
+            balance: Balance::LeastConn,
+            affinity: vec![Affinity::Sid],
+            sid_tag: true,
+            endpoints,
+            probe: Some(ProbeConfig::default()),
+            outlier: OutlierConfig::default(),
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(60),
+            tunnel_timeout: Duration::from_secs(3600),
+            max_held_body_bytes: 1024 * 1024,
+            forwarded: Forwarded::default(),
+        }
+    }
+}
+
+pub(super) const PART: Part = Part {
+    title: "[upstream.NAME]",
+    header: "[upstream.app]",
+    doc: "A named group of endpoints: servers that can do the same.",
+    keys: &[
+        required(
+            "endpoints",
+            "[]",
+            "\"HOST:PORT\" or { address = \"HOST:PORT\", id = \"ID\" }. A name with several addresses gives one endpoint\n\
+             each. The id keeps sessions across a change of address. Also LIMPET_UPSTREAM. Required.",
+        ),
+        default(
+            "balance",
+            "\"least_conn\"",
+            "How a new session is placed: \"least_conn\" (fewest sessions, tunnels and requests) or \"round_robin\".",
+        ),
+        default(
+            "affinity",
+            "[{ by = \"sid\" }]",
+            "What binds a session to its endpoint: the sid of Engine.IO; [] for nothing.",
+        ),
+        default(
+            "sid_tag",
+            "true",
+            "Adds a sealed tag to the sids of new sessions, so that any balancer with the key can route them.\n\
+             With false, sids are learned from responses only.",
+        ),
+        default("connect_timeout", "\"2s\"", "Time for a TCP connection to an endpoint: one lost packet is forgiven."),
+        default(
+            "response_timeout",
+            "\"60s\"",
+            "Time until an endpoint begins its response, and longest silence within it. A long poll is never cut\n\
+             before the pingInterval + pingTimeout of its server.",
+        ),
+        default("tunnel_timeout", "\"1h\"", "Longest silence of a tunnel (a WebSocket), both directions together."),
+        default(
+            "max_held_body",
+            "\"1MiB\"",
+            "Largest request body that is held to find the endpoint of an unknown version 3 session, up to 64MiB.\n\
+             Costs this much memory per such request.",
+        ),
+        default(
+            "forwarded",
+            "[\"x-forwarded\", \"x-real-ip\"]",
+            "Headers that tell endpoints about the client: \"x-forwarded\", \"x-real-ip\", \"rfc7239\".",
+        ),
+        table("probe"),
+        table("outlier"),
+    ],
+};
+
+pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>, table: &DeTable<'_>) -> UpstreamConfig {
+    let mut upstream = UpstreamConfig::new(entry.key, Vec::new());
+    let it = &mut upstream;
+    reader.part(&PART, entry.path, table, |reader, entry| match entry.key {
+        "balance" => reader.set(entry, value::balance, &mut it.balance),
+        "affinity" => affinity::read(reader, entry, &mut it.affinity),
+        "sid_tag" => reader.set(entry, value::switch, &mut it.sid_tag),
+        "endpoints" => endpoint::read(reader, entry, &mut it.endpoints),
+        "probe" => it.probe = probe::read(reader, entry),
+        "outlier" => outlier::read(reader, entry, &mut it.outlier),
+        "connect_timeout" => reader.set(entry, value::duration, &mut it.connect_timeout),
+        "response_timeout" => reader.set(entry, value::duration, &mut it.response_timeout),
+        "tunnel_timeout" => reader.set(entry, value::duration, &mut it.tunnel_timeout),
+        "max_held_body" => reader.set(entry, value::held_body_bytes, &mut it.max_held_body_bytes),
+        "forwarded" => forwarded::read(reader, entry, &mut it.forwarded),
+        _ => unread(reader, entry),
+    });
+    upstream
+}
