@@ -4,6 +4,7 @@
 //! connection, such as HTTP/2, whose frames another task reads and writes. The [request path](crate::request) is the
 //! same for both: it sees a head in HTTP/1 form, body bytes as an endpoint wants them, and response bytes.
 
+pub mod address;
 pub mod connection;
 pub mod frames;
 pub mod http1;

@@ -39,7 +39,7 @@ pub use self::affinity::Affinity;
 pub use self::balance::Balance;
 pub use self::check::remarks;
 pub use self::draft::Draft;
-pub use self::endpoint::EndpointConfig;
+pub use self::endpoint::{AdminState, EndpointConfig};
 pub use self::environment::{Lookup, process_environment};
 pub use self::error::{ConfigError, ConfigErrors, Origin};
 pub use self::forwarded::Forwarded;

@@ -113,7 +113,7 @@ async fn bound(
     if endpoint.health().is_down() && !request.upstream.all_down() {
         return Err(Error::UnknownSession);
     }
-    session::touch(worker, client, request, endpoint);
+    session::touch(worker, request, endpoint);
     match attempt::send(worker, client, request, endpoint).await {
         Ok(response) => relay::relay(worker, client, request, response, None, endpoint, log).await,
         // Nobody listens where the session was: it is gone with its process.

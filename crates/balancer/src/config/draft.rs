@@ -60,6 +60,6 @@ impl Draft {
 
     /// Stands for an endpoint that could not be read, so that those after it keep their numbers.
     pub(super) fn wrong_endpoint() -> EndpointConfig {
-        EndpointConfig { id: None, host: String::new(), port: 0 }
+        EndpointConfig::new("", 0)
     }
 }

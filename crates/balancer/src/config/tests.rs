@@ -29,7 +29,7 @@ fn all(port: u16) -> SocketAddr {
 }
 
 fn endpoint(host: &str, port: u16) -> EndpointConfig {
-    EndpointConfig { id: None, host: host.to_owned(), port }
+    EndpointConfig::new(host, port)
 }
 
 fn everything_to(upstream: &str) -> RouteConfig {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::suggest::nearest;
-use super::{AccessLog, Affinity, Balance, EndpointConfig};
+use super::{AccessLog, AdminState, Affinity, Balance, EndpointConfig};
 
 /// A value, or what is wrong with its text.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -77,6 +77,14 @@ pub(super) fn at_least_once(text: &str) -> Parsed<u32> {
     }
 }
 
+/// Reads the weight of an endpoint, as HAProxy bounds it.
+pub(super) fn weight(text: &str) -> Parsed<u32> {
+    match text.parse() {
+        Ok(weight) if weight <= 256 => Ok(weight),
+        _ => Err(format!("{text:?} is not a weight; weights are whole numbers from 0 to 256")),
+    }
+}
+
 /// Reads a number of workers; 0 stands for one per core.
 pub(super) fn workers(text: &str) -> Parsed<usize> {
     match count(text)? {
@@ -132,7 +140,7 @@ pub(super) fn endpoint(text: &str) -> Parsed<EndpointConfig> {
         (host.to_owned(), port)
     };
     match port.parse() {
-        Ok(port) if port > 0 => Ok(EndpointConfig { id: None, host, port }),
+        Ok(port) if port > 0 => Ok(EndpointConfig::new(host, port)),
         _ => Err(wrong("the port is a number from 1 to 65535")),
     }
 }
@@ -195,6 +203,11 @@ pub(super) fn name(text: &str) -> Parsed<String> {
 /// Reads how sessions are placed.
 pub(super) fn balance(text: &str) -> Parsed<Balance> {
     word("algorithm", text, &Balance::ALL.map(|value| (value.as_str(), value)))
+}
+
+/// Reads what the operator wants of an endpoint.
+pub(super) fn admin_state(text: &str) -> Parsed<AdminState> {
+    word("state", text, &AdminState::ALL.map(|value| (value.as_str(), value)))
 }
 
 /// Reads the form of the access log.

@@ -68,7 +68,7 @@ pub(super) async fn begin(
     }
     if body.is_done()
         && let Some(open) = handshake::parse(&held)
-        && let Some(tagged) = open_session(worker, client, request, load, endpoint, &held, &open)
+        && let Some(tagged) = open_session(worker, request, load, endpoint, &held, &open)
     {
         let framing = Framing::Length(tagged.len() as u64);
         let mut begun = relay::write_head(worker, client, request, &head, framing, true);
@@ -89,7 +89,6 @@ pub(super) async fn begin(
 /// Notes the new session and returns the body with a tagged sid, or `None` when the sid is learned instead.
 fn open_session(
     worker: &Worker,
-    client: &Client,
     request: &Request,
     load: Option<Load>,
     endpoint: &Arc<Endpoint>,
@@ -110,7 +109,7 @@ fn open_session(
         upstream.learned.learn(sid.clone(), endpoint.id(), ttl, now);
     }
     let load = load.unwrap_or_else(|| Load::take(endpoint));
-    worker.shared.sessions.opened(sid, session::opening(client, request, load), now);
+    worker.shared.sessions.opened(sid, session::opening(request, load), now);
     tagged
 }
 

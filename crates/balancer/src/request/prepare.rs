@@ -1,5 +1,6 @@
 //! Turns a parsed head into a request that owns what it needs: its upstream, its plan, and the head for the endpoint.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use limpet_proto::engineio::query::{self, Query};
@@ -13,7 +14,7 @@ use limpet_proto::http1::{Method, Version};
 use super::answer::Error;
 use super::head;
 use crate::affinity::{self, Binding, Evidence, LastTag, Plan};
-use crate::client::Origin;
+use crate::client::{Origin, address};
 use crate::config::Affinity;
 use crate::net::stream::Outgoing;
 use crate::shared::Shared;
@@ -41,6 +42,8 @@ pub struct Request {
     pub keep_alive: bool,
     /// Whether it asks for the WebSocket protocol.
     pub upgrade: bool,
+    /// The client's address, behind trusted proxies too.
+    pub client: IpAddr,
     /// The upstream of the route that matched.
     pub upstream: Arc<Upstream>,
     /// Where it is to go.
@@ -120,6 +123,7 @@ pub fn prepare(
         Some(name) => shared.user_agents.number(name),
         None => 0,
     };
+    let trusted = &shared.listeners[origin.listener].config.trusted;
     let mut out = Outgoing::with_capacity(request.lines.len_bytes() + 256);
     let rewrite = head::Rewrite {
         // The sid as the endpoint knows it takes the place of the one that carries a tag.
@@ -135,6 +139,7 @@ pub fn prepare(
         version: request.version,
         keep_alive: request.keeps_alive(),
         upgrade: request.upgrade,
+        client: address::resolve(origin, trusted, &request.lines),
         plan: binding.plan,
         evidence: binding.evidence,
         session,

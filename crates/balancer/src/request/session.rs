@@ -7,27 +7,26 @@ use limpet_proto::http1::Method;
 
 use super::prepare::Request;
 use crate::affinity::session::Opening;
-use crate::client::Client;
 use crate::clock;
 use crate::upstream::endpoint::{Endpoint, Load};
 use crate::worker::Worker;
 
 /// Says what a record of this request's session is made from.
-pub(super) fn opening(client: &Client, request: &Request, load: Load) -> Opening {
+pub(super) fn opening(request: &Request, load: Load) -> Opening {
     Opening {
         load: Some(load),
         upstream: Arc::clone(request.upstream.shared_name()),
         transport: Transport::Polling,
-        client: client.origin().ip(),
+        client: request.client,
         user_agent: request.user_agent,
         idle_limit: request.upstream.session_ttl(),
     }
 }
 
 /// Notes the beginning of a request of a session whose endpoint is known.
-pub(super) fn touch(worker: &Worker, client: &Client, request: &Request, endpoint: &Arc<Endpoint>) {
+pub(super) fn touch(worker: &Worker, request: &Request, endpoint: &Arc<Endpoint>) {
     if let Some(sid) = &request.session.sid {
-        let make = || Some(opening(client, request, Load::take(endpoint)));
+        let make = || Some(opening(request, Load::take(endpoint)));
         worker.shared.sessions.touch(sid.as_str(), clock::coarse(), make);
     }
 }

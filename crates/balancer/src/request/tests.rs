@@ -16,10 +16,11 @@ use crate::affinity::key::{KeyRing, generate_line};
 use crate::affinity::tag::TagKeys;
 use crate::client::Origin;
 use crate::client::frames::Frames;
-use crate::config::{Config, EndpointConfig, RouteConfig, UpstreamConfig};
+use crate::config::{Config, EndpointConfig, ListenerConfig, RouteConfig, UpstreamConfig};
 use crate::net::deadline;
+use crate::net::limit::Connections;
 use crate::route::Routes;
-use crate::shared::Shared;
+use crate::shared::{Listener, Shared};
 use crate::tunnel::Engine;
 use crate::upstream::{Upstream, resolve};
 
@@ -42,14 +43,17 @@ fn serve_frames(head: &str, frames: &[&[u8]], response: &'static [u8]) -> (Strin
     let runtime = builder.enable_all().build_local(tokio::runtime::LocalOptions::default()).unwrap();
     let got = runtime.block_on(async {
         let _ticking = tokio::task::spawn_local(deadline::run());
-        let endpoints = vec![EndpointConfig { id: None, host: "127.0.0.1".into(), port }];
+        let endpoints = vec![EndpointConfig::new("127.0.0.1", port)];
         let upstream = Arc::new(Upstream::new(UpstreamConfig::new("test", endpoints)));
         assert!(resolve::resolve(&upstream).await.is_empty());
         let route = RouteConfig { listener: None, host: None, path_prefix: None, upstream: "test".into() };
         let routes = Routes::new(&[route], vec![upstream], &[]).unwrap();
         let ring = KeyRing::parse(&generate_line(1), "test").unwrap();
+        let config = ListenerConfig::new("test", "127.0.0.1:0".parse().unwrap());
+        let connections = Arc::new(Connections::new(Arc::default(), 0, 0, 0));
+        let listener = Listener { config, connections };
         let timeout = Config::default().shutdown_timeout;
-        let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), vec![], None, timeout));
+        let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), vec![listener], None, timeout));
         let engine = Engine::new(Arc::clone(&shared)).unwrap();
         let worker = Worker { shared, pool: RefCell::default(), engine };
 

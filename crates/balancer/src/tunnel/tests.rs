@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::affinity::key::{KeyRing, generate_line};
 use crate::affinity::tag::TagKeys;
-use crate::config::{Config, UpstreamConfig};
+use crate::config::{Config, EndpointConfig, UpstreamConfig};
 use crate::net::deadline;
 use crate::net::limit::Connections;
 use crate::route::Routes;
@@ -49,7 +49,7 @@ fn shared() -> Arc<Shared> {
 fn record(tunnel_timeout: Duration, expect_open: bool) -> Record {
     let config = UpstreamConfig { tunnel_timeout, ..UpstreamConfig::new("test", vec![]) };
     let address: SocketAddr = "127.0.0.1:9".parse().unwrap();
-    let endpoint = Arc::new(Endpoint::new(EndpointId::derive(None, address), address, "test"));
+    let endpoint = Arc::new(Endpoint::new(EndpointId::derive(None, address), address, &EndpointConfig::new("test", 1)));
     let connections = Arc::new(Connections::new(Arc::new(AtomicUsize::new(0)), 0, 0, 0));
     Record {
         sid: None,

@@ -90,13 +90,14 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::config::EndpointConfig;
     use crate::upstream::endpoint::EndpointId;
 
     /// Two connections to an endpoint, idle since second 10, and the endpoint's ends of them.
     fn pool(keep_alive_timeout: Option<u64>) -> (Pool, Endpoint, Vec<std::net::TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let endpoint = Endpoint::new(EndpointId::derive(None, address), address, "test");
+        let endpoint = Endpoint::new(EndpointId::derive(None, address), address, &EndpointConfig::new("test", 1));
         let mut pool = Pool::default();
         let far = (0..2).map(|_| {
             let near = std::net::TcpStream::connect(address).unwrap();

@@ -83,7 +83,7 @@ fn add(
         return;
     }
     let known = before.iter().find(|endpoint| endpoint.id() == id && endpoint.address() == address);
-    found.push(known.cloned().unwrap_or_else(|| Arc::new(Endpoint::new(id, address, name))));
+    found.push(known.cloned().unwrap_or_else(|| Arc::new(Endpoint::new(id, address, config))));
 }
 
 /// `localhost` names one server, not two: of its two loopback addresses the IPv4 one is taken, where most servers listen.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Forwarded, OutlierConfig};
+use crate::config::{EndpointConfig, Forwarded, OutlierConfig};
 
 fn upstream(balance: Balance, count: u16) -> Upstream {
     let config = UpstreamConfig {
@@ -19,7 +19,7 @@ fn upstream(balance: Balance, count: u16) -> Upstream {
     let upstream = Upstream::new(config);
     let endpoints = (1..=count).map(|port| {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        Arc::new(Endpoint::new(EndpointId::derive(None, address), address, "test"))
+        Arc::new(Endpoint::new(EndpointId::derive(None, address), address, &EndpointConfig::new("test", 1)))
     });
     upstream.set_endpoints(endpoints.collect());
     upstream

@@ -1,10 +1,11 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::config::EndpointConfig;
 use crate::upstream::endpoint::{Endpoint, EndpointId};
 
 fn endpoint() -> Arc<Endpoint> {
-    Arc::new(Endpoint::new(EndpointId([1; 6]), (Ipv4Addr::LOCALHOST, 3000).into(), "app:3000"))
+    Arc::new(Endpoint::new(EndpointId([1; 6]), (Ipv4Addr::LOCALHOST, 3000).into(), &EndpointConfig::new("app", 3000)))
 }
 
 fn opening(endpoint: &Arc<Endpoint>) -> Opening {
