@@ -2,6 +2,7 @@
 //! reads and writes messages.
 
 pub mod close;
+pub mod deflate;
 pub mod frame;
 pub mod handshake;
 mod header;

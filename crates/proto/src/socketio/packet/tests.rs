@@ -19,7 +19,12 @@ fn read(text: &str) -> String {
         Body::Ack(list) => format!("ack {}", join(list)),
         Body::ConnectError(payload) => format!("refused {payload}"),
     };
-    format!("{} {} {} {body}", packet.namespace, packet.id.map_or("-".into(), |id| id.to_string()), packet.attachments)
+    format!(
+        "{} {} {} {body}",
+        packet.namespace,
+        packet.id.map_or_else(|| "-".into(), |id| id.to_string()),
+        packet.attachments
+    )
 }
 
 #[test]
