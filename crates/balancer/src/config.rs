@@ -6,9 +6,11 @@
 //! documented defaults; [`defaults`] writes them down for people. Each table of the file has one file here: what it
 //! means to the balancer, its keys for people, and how it is read.
 
+mod action;
 mod affinity;
 mod balance;
 mod check;
+mod condition;
 pub mod defaults;
 mod draft;
 mod endpoint;
@@ -35,9 +37,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::action::{ActionConfig, RedirectConfig, RespondConfig};
 pub use self::affinity::Affinity;
 pub use self::balance::Balance;
 pub use self::check::remarks;
+pub use self::condition::{Condition, HostRule};
 pub use self::draft::Draft;
 pub use self::endpoint::{AdminState, EndpointConfig};
 pub use self::environment::{Lookup, process_environment};

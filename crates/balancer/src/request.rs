@@ -20,6 +20,7 @@ pub mod answer;
 pub mod attempt;
 mod handshake;
 pub mod head;
+pub mod local;
 pub mod prepare;
 mod relay;
 mod session;

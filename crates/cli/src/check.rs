@@ -85,16 +85,8 @@ fn listener(listener: &ListenerConfig) -> String {
 }
 
 fn route(route: &RouteConfig) -> String {
-    let conditions = [
-        ("listener", route.listener.as_ref()),
-        ("host", route.host.as_ref()),
-        ("path", route.path_prefix.as_ref().map(|prefix| format!("{prefix}*")).as_ref()),
-    ]
-    .into_iter()
-    .filter_map(|(what, value)| value.map(|value| format!("{what} {value}")))
-    .collect::<Vec<_>>();
-    let what = if conditions.is_empty() { "everything".to_owned() } else { conditions.join(", ") };
-    format!("route: {what} -> upstream {}", route.upstream)
+    let listener = route.listener.as_ref().map(|name| format!("listener {name}, ")).unwrap_or_default();
+    format!("route: {listener}{} -> {}", route.when, route.action)
 }
 
 fn describe_upstream(upstream: &UpstreamConfig) -> String {

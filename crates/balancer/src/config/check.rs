@@ -28,8 +28,10 @@ pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigEr
 
 /// Returns remarks on what is allowed and still looks like a mistake.
 pub fn remarks(config: &Config) -> Vec<String> {
-    let unused =
-        config.upstreams.iter().filter(|upstream| config.routes.iter().all(|route| route.upstream != upstream.name));
+    let unused = config
+        .upstreams
+        .iter()
+        .filter(|upstream| config.routes.iter().all(|route| route.action.upstream() != Some(upstream.name.as_str())));
     let everybody = config.listeners.iter().filter(|listener| listener.trusted.iter().any(|net| net.prefix_len() == 0));
     unused
         .map(|upstream| format!("no route leads to upstream {}", upstream.name))
@@ -108,7 +110,7 @@ fn routes(config: &mut Config, journal: &mut Journal) {
             [] => {}
             [only] => {
                 let upstream = only.name.clone();
-                config.routes.push(RouteConfig { listener: None, host: None, path_prefix: None, upstream });
+                config.routes.push(RouteConfig::to(upstream));
             }
             [first, ..] => {
                 let message = format!(
@@ -126,10 +128,12 @@ fn routes(config: &mut Config, journal: &mut Journal) {
     for (n, route) in config.routes.iter().enumerate() {
         let key = format!("route[{}]", n + 1);
         let to = format!("{key}.upstream");
-        if !journal.knows(&to) {
-            journal.complain(&to, "is missing; name the upstream of the route");
-        } else if !journal.has_error(&to) && !upstreams.contains(&route.upstream.as_str()) {
-            journal.complain(&to, unknown("upstream", &route.upstream, &upstreams));
+        if let Some(upstream) = route.action.upstream() {
+            if !journal.knows(&to) {
+                journal.complain(&to, "is missing; name the upstream of the route");
+            } else if !journal.has_error(&to) && !upstreams.contains(&upstream) {
+                journal.complain(&to, unknown("upstream", upstream, &upstreams));
+            }
         }
         if let Some(listener) = &route.listener
             && !listeners.contains(&listener.as_str())
@@ -159,17 +163,5 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 /// Tells whether every request of the later route matches the earlier one too.
 fn covers(earlier: &RouteConfig, later: &RouteConfig) -> bool {
     let listener = earlier.listener.is_none() || earlier.listener == later.listener;
-    let host = match (&earlier.host, &later.host) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(earlier), Some(later)) => {
-            earlier == later || earlier.strip_prefix('*').is_some_and(|end| later.ends_with(end))
-        }
-    };
-    let path = match (&earlier.path_prefix, &later.path_prefix) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(earlier), Some(later)) => later.starts_with(earlier.as_str()),
-    };
-    listener && host && path
+    listener && later.when.implies(&earlier.when)
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AccessLog, Balance, Config, Draft, EndpointConfig, Forwarded, KeySource, ListenerConfig, OutlierConfig,
-    ProbeConfig, RouteConfig, UpstreamConfig, defaults,
+    AccessLog, Balance, Condition, Config, Draft, EndpointConfig, Forwarded, HostRule, KeySource, ListenerConfig,
+    OutlierConfig, ProbeConfig, RouteConfig, UpstreamConfig, defaults,
 };
 
 /// The smallest file that is right.
@@ -33,7 +33,7 @@ fn endpoint(host: &str, port: u16) -> EndpointConfig {
 }
 
 fn everything_to(upstream: &str) -> RouteConfig {
-    RouteConfig { listener: None, host: None, path_prefix: None, upstream: upstream.to_owned() }
+    RouteConfig::to(upstream)
 }
 
 fn small() -> Config {
@@ -75,9 +75,12 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
     expected.key = KeySource::File(PathBuf::from("/run/secrets/limpet.key"));
     expected.routes = vec![RouteConfig {
         listener: Some("web".to_owned()),
-        host: Some("*.example.com".to_owned()),
-        path_prefix: Some("/socket.io".to_owned()),
-        upstream: "app".to_owned(),
+        when: Condition::All(vec![
+            Condition::Host(HostRule::new("*.example.com")),
+            Condition::PathPrefix("/socket.io".to_owned()),
+            Condition::Source(vec!["10.0.0.0/8".parse().unwrap()]),
+        ]),
+        ..everything_to("app")
     }];
     assert_eq!(load(&text.join("\n")), Ok(expected));
     assert!(keys > 30, "only {keys} keys were switched on");
@@ -151,9 +154,11 @@ fn every_key_has_its_place() {
         routes: vec![
             RouteConfig {
                 listener: Some("other".to_owned()),
-                host: Some("*.example.com".to_owned()),
-                path_prefix: Some("/socket.io".to_owned()),
-                upstream: "chat".to_owned(),
+                when: Condition::All(vec![
+                    Condition::Host(HostRule::new("*.example.com")),
+                    Condition::PathPrefix("/socket.io".to_owned()),
+                ]),
+                ..everything_to("chat")
             },
             everything_to("app"),
         ],

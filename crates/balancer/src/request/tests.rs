@@ -10,6 +10,7 @@ use std::time::Duration;
 use limpet_proto::http1::request_head::{RequestHead, Slots};
 use tokio::sync::mpsc;
 
+use super::prepare::Prepared;
 use super::*;
 use crate::affinity::LastTag;
 use crate::affinity::key::{KeyRing, generate_line};
@@ -46,8 +47,7 @@ fn serve_frames(head: &str, frames: &[&[u8]], response: &'static [u8]) -> (Strin
         let endpoints = vec![EndpointConfig::new("127.0.0.1", port)];
         let upstream = Arc::new(Upstream::new(UpstreamConfig::new("test", endpoints)));
         assert!(resolve::resolve(&upstream).await.is_empty());
-        let route = RouteConfig { listener: None, host: None, path_prefix: None, upstream: "test".into() };
-        let routes = Routes::new(&[route], vec![upstream], &[]).unwrap();
+        let routes = Routes::new(&[RouteConfig::to("test")], vec![upstream], &[]).unwrap();
         let ring = KeyRing::parse(&generate_line(1), "test").unwrap();
         let config = ListenerConfig::new("test", "127.0.0.1:0".parse().unwrap());
         let connections = Arc::new(Connections::new(Arc::default(), 0, 0, 0));
@@ -62,7 +62,8 @@ fn serve_frames(head: &str, frames: &[&[u8]], response: &'static [u8]) -> (Strin
         let (body_in, body) = mpsc::channel(1);
         let (response, mut response_out) = mpsc::channel(1);
         let origin = Origin::new("192.0.2.1:5".parse().unwrap(), false, 0);
-        let request = prepare::prepare(&worker.shared, &origin, &mut LastTag::default(), &head).unwrap();
+        let prepared = prepare::prepare(&worker.shared, &origin, &mut LastTag::default(), &head).unwrap();
+        let Prepared::Forward(request) = prepared else { panic!("it has an upstream") };
         let mut client = Client::Frames(Frames::new(origin, body, response, Duration::from_secs(10)));
         client.begin_request(head.framing);
         let frames: Vec<Vec<u8>> = frames.iter().map(|frame| frame.to_vec()).collect();
