@@ -10,6 +10,7 @@ mod affinity;
 mod balance;
 mod check;
 pub mod defaults;
+mod dns;
 mod draft;
 mod endpoint;
 mod environment;
@@ -38,8 +39,9 @@ use std::time::Duration;
 pub use self::affinity::Affinity;
 pub use self::balance::Balance;
 pub use self::check::remarks;
+pub use self::dns::{DnsConfig, DnsFamily};
 pub use self::draft::Draft;
-pub use self::endpoint::{AdminState, EndpointConfig};
+pub use self::endpoint::{AdminState, EndpointConfig, repetitions};
 pub use self::environment::{Lookup, process_environment};
 pub use self::error::{ConfigError, ConfigErrors, Origin};
 pub use self::forwarded::Forwarded;
@@ -63,6 +65,8 @@ pub struct Config {
     pub key: KeySource,
     /// The access log on standard output.
     pub access_log: AccessLog,
+    /// How the names of endpoints are looked up.
+    pub dns: DnsConfig,
     /// Bound addresses.
     pub listeners: Vec<ListenerConfig>,
     /// Tried in order; the first that matches decides.
@@ -79,6 +83,7 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(8),
             key: KeySource::StateDirectory(PathBuf::from(environment::LAST_STATE_DIRECTORY)),
             access_log: AccessLog::Off,
+            dns: DnsConfig::default(),
             listeners: Vec::new(),
             routes: Vec::new(),
             upstreams: Vec::new(),

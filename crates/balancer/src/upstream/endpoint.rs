@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use aws_lc_rs::digest;
 
@@ -43,7 +43,9 @@ pub struct Endpoint {
     name: Box<str>,
     /// Tells endpoints apart that have the same identity one after the other; pooled connections go by it.
     serial: u64,
-    backup: bool,
+    /// It has left the upstream.
+    gone: AtomicBool,
+    backup: AtomicBool,
     /// The plain id in cookies and Apache's routes.
     cookie: Option<Box<str>>,
     weight: AtomicU32,
@@ -65,7 +67,8 @@ impl Endpoint {
             address,
             name: config.to_string().into(),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            backup: config.backup,
+            gone: AtomicBool::new(false),
+            backup: AtomicBool::default(),
             cookie: config.cookie.as_deref().map(Into::into),
             weight: AtomicU32::default(),
             max_conn: AtomicU32::default(),
@@ -78,8 +81,9 @@ impl Endpoint {
         endpoint
     }
 
-    /// Takes over what may change while the endpoint lives: weight, limits and state.
+    /// Takes over what may change while the endpoint lives: weight, limits, state and whether it is a backup.
     pub fn apply(&self, config: &EndpointConfig) {
+        self.backup.store(config.backup, Ordering::Relaxed);
         self.weight.store(config.weight, Ordering::Relaxed);
         self.max_conn.store(config.max_conn, Ordering::Relaxed);
         self.max_sessions.store(config.max_sessions, Ordering::Relaxed);
@@ -108,7 +112,7 @@ impl Endpoint {
 
     /// Returns whether it is used only while every other endpoint is unusable.
     pub fn is_backup(&self) -> bool {
-        self.backup
+        self.backup.load(Ordering::Relaxed)
     }
 
     /// Returns its plain id in cookies and Apache's routes.
@@ -155,6 +159,16 @@ impl Endpoint {
     /// weight 0 and [`Health::is_no_new`] do not matter to them.
     pub fn takes_bound(&self) -> bool {
         self.state() != AdminState::Maintenance && !self.health.is_down()
+    }
+
+    /// Returns whether it has left its upstream: what is in progress goes on, and no connection to it is kept.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it has left its upstream.
+    pub fn set_gone(&self, gone: bool) {
+        self.gone.store(gone, Ordering::Relaxed);
     }
 
     /// Returns the number of sessions, tunnels and unbound requests in progress.
