@@ -12,6 +12,7 @@ mod balance;
 mod check;
 mod condition;
 pub mod defaults;
+mod dns;
 mod draft;
 mod endpoint;
 mod environment;
@@ -42,8 +43,9 @@ pub use self::affinity::Affinity;
 pub use self::balance::Balance;
 pub use self::check::remarks;
 pub use self::condition::{Condition, HostRule};
+pub use self::dns::{DnsConfig, DnsFamily};
 pub use self::draft::Draft;
-pub use self::endpoint::{AdminState, EndpointConfig};
+pub use self::endpoint::{AdminState, EndpointConfig, repetitions};
 pub use self::environment::{Lookup, process_environment};
 pub use self::error::{ConfigError, ConfigErrors, Origin};
 pub use self::forwarded::Forwarded;
@@ -67,6 +69,8 @@ pub struct Config {
     pub key: KeySource,
     /// The access log on standard output.
     pub access_log: AccessLog,
+    /// How the names of endpoints are looked up.
+    pub dns: DnsConfig,
     /// Bound addresses.
     pub listeners: Vec<ListenerConfig>,
     /// Tried in order; the first that matches decides.
@@ -83,6 +87,7 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(8),
             key: KeySource::StateDirectory(PathBuf::from(environment::LAST_STATE_DIRECTORY)),
             access_log: AccessLog::Off,
+            dns: DnsConfig::default(),
             listeners: Vec::new(),
             routes: Vec::new(),
             upstreams: Vec::new(),

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::affinity::key::KeyError;
+use crate::discovery::Refusal;
 
 /// Why the balancer cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum Error {
     /// The keys of the tags cannot be read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The endpoints of the configuration contradict each other.
+    #[error(transparent)]
+    Endpoints(#[from] Refusal),
     /// A route names something that does not exist.
     #[error("a route names {0:?}, which does not exist")]
     Route(String),

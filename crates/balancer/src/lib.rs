@@ -10,6 +10,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod discovery;
 pub mod error;
 pub mod net;
 pub mod request;

@@ -5,7 +5,6 @@ pub mod health;
 pub mod locate;
 pub mod pool;
 pub mod probe;
-pub mod resolve;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -82,7 +81,7 @@ impl Upstream {
         self.endpoints.load_full()
     }
 
-    /// Replaces the endpoints. Those that stay must be the same objects, since health and load belong to them.
+    /// Replaces the endpoints; called too when the weight or state of one has changed. Those that stay must be the same objects, since health and load belong to them.
     pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
         self.endpoints.store(Arc::new(endpoints));
     }

@@ -1,13 +1,11 @@
 //! Decides whether a draft makes sense as a whole: what refers to what, what is missing, what can never happen.
 
-use std::collections::HashMap;
-
 use super::draft::Draft;
 use super::environment::{self, Lookup};
 use super::error::ConfigErrors;
 use super::journal::Journal;
 use super::value::choices;
-use super::{Config, KeySource, RouteConfig};
+use super::{Config, KeySource, RouteConfig, repetitions};
 
 /// Makes a configuration from a draft.
 pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigErrors> {
@@ -84,22 +82,8 @@ fn upstreams(config: &Config, journal: &mut Journal) {
         if upstream.endpoints.is_empty() && !journal.has_error(&key) {
             journal.complain(&key, "no endpoints; write for example endpoints = [\"app01:3000\", \"app02:3000\"]");
         }
-        let mut addresses = HashMap::new();
-        let mut ids = HashMap::new();
-        for (n, endpoint) in (1..).zip(&upstream.endpoints).filter(|(_, endpoint)| endpoint.port != 0) {
-            let item = format!("{key}[{n}]");
-            let address = endpoint.to_string().to_ascii_lowercase();
-            if let Some(first) = addresses.get(&address) {
-                journal.complain(&item, format!("the address {address} is that of endpoint {first} already"));
-            } else {
-                addresses.insert(address, n);
-            }
-            let Some(id) = &endpoint.id else { continue };
-            if let Some(first) = ids.get(id) {
-                journal.complain(&item, format!("the id {id:?} is that of endpoint {first} already"));
-            } else {
-                ids.insert(id, n);
-            }
+        for (n, message) in repetitions(&upstream.endpoints) {
+            journal.complain(&format!("{key}[{n}]"), message);
         }
     }
 }

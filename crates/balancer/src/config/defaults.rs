@@ -5,12 +5,13 @@
 use std::fmt::Write as _;
 
 use super::part::{Kind, Part, default, example, table};
-use super::{affinity, endpoint, listener, outlier, probe, route, upstream};
+use super::{affinity, dns, endpoint, listener, outlier, probe, route, upstream};
 
 /// Every part, in the order of the printed file.
-pub(super) const PARTS: [&Part; 9] = [
+pub(super) const PARTS: [&Part; 10] = [
     &TOP,
     &CLUSTER,
+    &dns::PART,
     &listener::PART,
     &route::PART,
     &upstream::PART,
@@ -49,6 +50,7 @@ pub(super) const TOP: Part = Part {
              $XDG_STATE_HOME/limpet, ~/.local/state/limpet or /var/lib/limpet. Also LIMPET_STATE_DIRECTORY.",
         ),
         table("cluster"),
+        table("dns"),
         table("listener"),
         table("route"),
         table("upstream"),

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AccessLog, Balance, Condition, Config, Draft, EndpointConfig, Forwarded, HostRule, KeySource, ListenerConfig,
-    OutlierConfig, ProbeConfig, RouteConfig, UpstreamConfig, defaults,
+    AccessLog, Balance, Condition, Config, DnsConfig, DnsFamily, Draft, EndpointConfig, Forwarded, HostRule, KeySource,
+    ListenerConfig, OutlierConfig, ProbeConfig, RouteConfig, UpstreamConfig, defaults,
 };
 
 /// The smallest file that is right.
@@ -95,6 +95,13 @@ fn every_key_has_its_place() {
         shutdown_timeout = "1m 30s"
         access_log = "json"
         state_directory = "/srv/limpet"
+        [dns]
+        servers = ["127.0.0.1:5353", "::1"]
+        family = "ipv4"
+        timeout = "3s"
+        min_ttl = "4s"
+        max_ttl = "5m"
+        hold = "6s"
         [listener.web]
         bind = "127.0.0.1:8000"
         trusted = ["10.0.0.0/8", "::1"]
@@ -117,7 +124,7 @@ fn every_key_has_its_place() {
         balance = "round_robin"
         affinity = []
         sid_tag = false
-        endpoints = [{ address = "app01:3000", id = "one" }, "[::1]:3000", "10.0.0.1:80"]
+        endpoints = [{ address = "app01:3000", id = "one" }, "[::1]:3000", "10.0.0.1:80", "srv:_http._tcp.app"]
         probe = { interval = "4s", timeout = "5s", rise = 6, fall = 7 }
         outlier = { failures = 0, ejection = "8s" }
         connect_timeout = "9s"
@@ -137,6 +144,14 @@ fn every_key_has_its_place() {
         shutdown_timeout: seconds(90),
         key: KeySource::StateDirectory(PathBuf::from("/srv/limpet")),
         access_log: AccessLog::Json,
+        dns: DnsConfig {
+            servers: vec!["127.0.0.1:5353".parse().unwrap(), "[::1]:53".parse().unwrap()],
+            family: DnsFamily::Ipv4,
+            timeout: seconds(3),
+            min_ttl: seconds(4),
+            max_ttl: seconds(300),
+            hold: seconds(6),
+        },
         listeners: vec![
             ListenerConfig {
                 name: "web".to_owned(),
@@ -172,6 +187,7 @@ fn every_key_has_its_place() {
                     EndpointConfig { id: Some("one".to_owned()), ..endpoint("app01", 3000) },
                     endpoint("::1", 3000),
                     endpoint("10.0.0.1", 80),
+                    EndpointConfig::service("_http._tcp.app"),
                 ],
                 probe: Some(ProbeConfig { interval: seconds(4), timeout: seconds(5), rise: 6, fall: 7 }),
                 outlier: OutlierConfig { failures: 0, ejection: seconds(8) },

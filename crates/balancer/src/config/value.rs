@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::suggest::nearest;
-use super::{AccessLog, AdminState, Affinity, Balance, EndpointConfig};
+use super::{AccessLog, AdminState, Affinity, Balance, DnsFamily, EndpointConfig, endpoint};
 
 /// A value, or what is wrong with its text.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -122,6 +122,12 @@ pub(super) fn bind(text: &str) -> Parsed<SocketAddr> {
 /// Reads the address of an endpoint.
 pub(super) fn endpoint(text: &str) -> Parsed<EndpointConfig> {
     let wrong = |hint: &str| format!("{text:?} is not the address of an endpoint; {hint}");
+    if let Some(name) = text.strip_prefix(endpoint::SRV) {
+        return match is_host(name) {
+            true => Ok(EndpointConfig::service(name)),
+            false => Err(wrong("write the name of an SRV record, as in \"srv:_http._tcp.app.example\"")),
+        };
+    }
     if let Some((scheme, _)) = text.split_once("://") {
         return Err(wrong(&format!("write \"HOST:PORT\" without \"{scheme}://\"")));
     }
@@ -143,6 +149,19 @@ pub(super) fn endpoint(text: &str) -> Parsed<EndpointConfig> {
         Ok(port) if port > 0 => Ok(EndpointConfig::new(host, port)),
         _ => Err(wrong("the port is a number from 1 to 65535")),
     }
+}
+
+/// Reads the address of a DNS server; port 53 if it has none.
+pub(super) fn dns_server(text: &str) -> Parsed<SocketAddr> {
+    text.parse::<IpAddr>()
+        .map(|ip| SocketAddr::new(ip, 53))
+        .or_else(|_| text.parse())
+        .map_err(|_| format!("{text:?} is not the address of a DNS server; write \"IP\" or \"IP:PORT\""))
+}
+
+/// Reads which addresses of a name are taken.
+pub(super) fn dns_family(text: &str) -> Parsed<DnsFamily> {
+    word("family", text, &DnsFamily::ALL.map(|value| (value.as_str(), value)))
 }
 
 /// Reads the id of an endpoint.

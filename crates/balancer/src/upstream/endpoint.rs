@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use aws_lc_rs::digest;
 
@@ -43,7 +43,9 @@ pub struct Endpoint {
     name: Box<str>,
     /// Tells endpoints apart that have the same identity one after the other; pooled connections go by it.
     serial: u64,
-    backup: bool,
+    /// It has left the upstream.
+    gone: AtomicBool,
+    backup: AtomicBool,
     /// The plain id in cookies and Apache's routes.
     cookie: Option<Box<str>>,
     weight: AtomicU32,
@@ -65,7 +67,8 @@ impl Endpoint {
             address,
             name: config.to_string().into(),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            backup: config.backup,
+            gone: AtomicBool::new(false),
+            backup: AtomicBool::default(),
             cookie: config.cookie.as_deref().map(Into::into),
             weight: AtomicU32::default(),
             max_conn: AtomicU32::default(),
@@ -78,8 +81,9 @@ impl Endpoint {
         endpoint
     }
 
-    /// Takes over what may change while the endpoint lives: weight, limits and state.
+    /// Takes over what may change while the endpoint lives: weight, limits, state and whether it is a backup.
     pub fn apply(&self, config: &EndpointConfig) {
+        self.backup.store(config.backup, Ordering::Relaxed);
         self.weight.store(config.weight, Ordering::Relaxed);
         self.max_conn.store(config.max_conn, Ordering::Relaxed);
         self.max_sessions.store(config.max_sessions, Ordering::Relaxed);
@@ -108,7 +112,7 @@ impl Endpoint {
 
     /// Returns whether it is used only while every other endpoint is unusable.
     pub fn is_backup(&self) -> bool {
-        self.backup
+        self.backup.load(Ordering::Relaxed)
     }
 
     /// Returns its plain id in cookies and Apache's routes.
@@ -145,6 +149,28 @@ impl Endpoint {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
+    /// Returns whether a new session may be placed here: the operator wants it, it has a share, probes say that it is up
+    /// and it does not ask to be left alone. What real traffic says ([`Health::is_ejected`]) is looked at besides.
+    pub fn takes_new(&self) -> bool {
+        self.state() == AdminState::Ready && self.weight() > 0 && !self.health.is_down() && !self.health.is_no_new()
+    }
+
+    /// Returns whether the sessions that are bound to it may still come: it is not in maintenance and not down. Drain,
+    /// weight 0 and [`Health::is_no_new`] do not matter to them.
+    pub fn takes_bound(&self) -> bool {
+        self.state() != AdminState::Maintenance && !self.health.is_down()
+    }
+
+    /// Returns whether it has left its upstream: what is in progress goes on, and no connection to it is kept.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it has left its upstream.
+    pub fn set_gone(&self, gone: bool) {
+        self.gone.store(gone, Ordering::Relaxed);
+    }
+
     /// Returns the number of sessions, tunnels and unbound requests in progress.
     pub fn load(&self) -> u32 {
         self.load.load(Ordering::Relaxed)
@@ -176,5 +202,27 @@ impl Load {
 impl Drop for Load {
     fn drop(&mut self) {
         self.0.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_sessions_need_more_than_bound_ones() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        for (state, weight, no_new, takes_new, takes_bound) in [
+            (AdminState::Ready, 1, false, true, true),
+            (AdminState::Ready, 0, false, false, true),
+            (AdminState::Ready, 1, true, false, true),
+            (AdminState::Drain, 1, false, false, true),
+            (AdminState::Maintenance, 1, false, false, false),
+        ] {
+            let config = EndpointConfig { state, weight, ..EndpointConfig::new("test", 1) };
+            let endpoint = Endpoint::new(EndpointId::derive(None, address), address, &config);
+            endpoint.health.set_no_new(no_new);
+            assert_eq!((endpoint.takes_new(), endpoint.takes_bound()), (takes_new, takes_bound), "{config:?} {no_new}");
+        }
     }
 }

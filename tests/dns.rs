@@ -1,0 +1,1 @@
+//! Names that stand for endpoints, looked up with a real DNS server.
