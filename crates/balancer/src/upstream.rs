@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use limpet_proto::engineio::handshake::Open;
+use tokio::sync::Notify;
 
 use self::endpoint::{Endpoint, EndpointId, Load};
 use self::locate::Locator;
@@ -33,6 +34,8 @@ pub struct Upstream {
     config: UpstreamConfig,
     name: Arc<str>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    /// Wakes who probes them when others come.
+    endpoints_changed: Notify,
     turn: AtomicUsize,
     /// The sids that carry no tag.
     pub learned: Learned,
@@ -53,6 +56,7 @@ impl Upstream {
             name: config.name.as_str().into(),
             config,
             endpoints: ArcSwap::default(),
+            endpoints_changed: Notify::new(),
             turn: AtomicUsize::new(0),
             learned: Learned::default(),
             locator: Locator::default(),
@@ -85,6 +89,13 @@ impl Upstream {
     /// Replaces the endpoints. Those that stay must be the same objects, since health and load belong to them.
     pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
         self.endpoints.store(Arc::new(endpoints));
+        self.endpoints_changed.notify_one();
+    }
+
+    /// Waits for the next change of the endpoints, or returns at once if there was one since the last call. Only one
+    /// task may wait.
+    pub(crate) async fn endpoints_changed(&self) {
+        self.endpoints_changed.notified().await;
     }
 
     /// Finds the endpoint that a tag or a learned sid names.
