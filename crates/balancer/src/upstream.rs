@@ -111,7 +111,7 @@ impl Upstream {
         let endpoints = self.endpoints.load();
         let now = clock::coarse();
         let untried = |endpoint: &&Arc<Endpoint>| !tried.contains(&endpoint.id());
-        let up = |endpoint: &&Arc<Endpoint>| !endpoint.health().is_down();
+        let up = |endpoint: &&Arc<Endpoint>| endpoint.takes_new();
         let ready = |endpoint: &&Arc<Endpoint>| up(endpoint) && !endpoint.health().is_ejected(now);
         self.pick(&endpoints, |endpoint| untried(endpoint) && ready(endpoint))
             .or_else(|| self.pick(&endpoints, |endpoint| untried(endpoint) && up(endpoint)))

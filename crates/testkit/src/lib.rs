@@ -13,3 +13,4 @@ pub mod peers;
 pub mod port;
 pub mod process;
 pub mod raw;
+pub mod scripted;
