@@ -2,7 +2,9 @@
 //!
 //! Fixtures end with the test that owns them, take no fixed port and wait for conditions, never for a time.
 
+pub mod apache;
 pub mod corpus;
+pub mod haproxy;
 pub mod http;
 pub mod limpet;
 pub mod misbehave;
@@ -11,3 +13,4 @@ pub mod peers;
 pub mod port;
 pub mod process;
 pub mod raw;
+pub mod scripted;

@@ -5,7 +5,7 @@ use super::environment::{self, Lookup};
 use super::error::ConfigErrors;
 use super::journal::Journal;
 use super::value::choices;
-use super::{Config, KeySource, RouteConfig, repetitions};
+use super::{AcceptProxy, Config, KeySource, RouteConfig, repetitions};
 
 /// Makes a configuration from a draft.
 pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigErrors> {
@@ -30,11 +30,21 @@ pub fn remarks(config: &Config) -> Vec<String> {
         .upstreams
         .iter()
         .filter(|upstream| config.routes.iter().all(|route| route.action.upstream() != Some(upstream.name.as_str())));
+    let faking = config.listeners.iter().filter(|listener| {
+        let loopback = listener.bind.ip().is_loopback();
+        listener.accept_proxy != AcceptProxy::Off && listener.proxy_from.is_empty() && !loopback
+    });
     let everybody = config.listeners.iter().filter(|listener| listener.trusted.iter().any(|net| net.prefix_len() == 0));
     unused
         .map(|upstream| format!("no route leads to upstream {}", upstream.name))
         .chain(everybody.map(|listener| {
             format!("listener {} trusts everybody, so any client can claim any address", listener.name)
+        }))
+        .chain(faking.map(|listener| {
+            format!(
+                "listener {} believes the PROXY header of everybody who can reach it; name the proxies in proxy_from",
+                listener.name
+            )
         }))
         .collect()
 }
@@ -53,6 +63,20 @@ fn listeners(config: &Config, journal: &mut Journal) {
         if !journal.knows(&key) {
             journal.complain(&key, "is missing; write for example bind = \":8000\"");
             continue;
+        }
+        for (given, key) in
+            [(!listener.proxy_from.is_empty(), "proxy_from"), (listener.proxy_required, "proxy_required")]
+        {
+            let message = if listener.accept_proxy == AcceptProxy::Off {
+                "has no effect while no PROXY header is accepted; add accept_proxy = \"any\""
+            } else if key == "proxy_required" && listener.proxy_from.is_empty() {
+                "has no effect, since every connection must begin with a PROXY header; add proxy_from"
+            } else {
+                continue;
+            };
+            if given {
+                journal.complain(&format!("listener.{}.{key}", listener.name), message);
+            }
         }
         // Port 0 asks the system for a free one.
         let same = config.listeners.iter().take(n).find(|other| {

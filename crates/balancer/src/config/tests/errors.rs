@@ -68,6 +68,37 @@ fn values_say_what_would_be_right() {
             "upstream.app.probe: \"http\" is not a probe; write off, on or a table such as { interval = \"2s\" }",
         ),
         (6, "probe = { rise = 0 }", "upstream.app.probe.rise: \"0\" is not a whole number from 1"),
+        (
+            6,
+            "probe = { http = \"POST /\" }",
+            "upstream.app.probe.http: \"POST /\" is not a request; write GET, HEAD or OPTIONS and a path, as in \"GET /health\"",
+        ),
+        (
+            6,
+            "probe = { expect = \"200\" }",
+            "upstream.app.probe: describes a response and lacks its request; add http = \"GET /health\"",
+        ),
+        (
+            6,
+            "probe = { http = \"HEAD /\", body = \"ok\" }",
+            "upstream.app.probe: body cannot be looked for, since a HEAD has none; write http = \"GET ...\"",
+        ),
+        (
+            6,
+            "probe = { http = \"/\", expect = \"20x\" }",
+            "upstream.app.probe.expect: \"20x\" is not a status; write for example \"200\", \"2xx\" or \"200-299\"",
+        ),
+        (6, "send_proxy = \"any\"", "upstream.app.send_proxy: unknown PROXY version \"any\"; use one of off, v1, v2"),
+        (
+            3,
+            "accept_proxy = \"v3\"",
+            "listener.web.accept_proxy: unknown PROXY version \"v3\"; use one of off, v1, v2, any",
+        ),
+        (
+            3,
+            "proxy_from = \"10.0.0.0/8\"",
+            "listener.web.proxy_from: has no effect while no PROXY header is accepted; add accept_proxy = \"any\"",
+        ),
         (6, "probe = { intervall = \"2s\" }", "upstream.app.probe.intervall: unknown key; did you mean \"interval\"?"),
         (
             6,
@@ -90,7 +121,7 @@ fn values_say_what_would_be_right() {
         (
             3,
             "zzz = 1",
-            "listener.web.zzz: unknown key; use one of bind, trusted, max_connections, max_connections_per_client, max_head, head_timeout, body_timeout, idle_timeout",
+            "listener.web.zzz: unknown key; use one of bind, trusted, accept_proxy, proxy_from, proxy_required, max_connections, max_connections_per_client, max_head, head_timeout, body_timeout, idle_timeout",
         ),
     ] {
         let mut lines: Vec<&str> = SMALL.lines().collect();
