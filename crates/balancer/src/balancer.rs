@@ -14,6 +14,7 @@ use crate::affinity::tag::TagKeys;
 use crate::config::Config;
 use crate::control;
 use crate::error::Error;
+use crate::limit::InProgress;
 use crate::net::{limit::Connections, listen};
 use crate::route::Routes;
 use crate::shared::{Listener, Shared};
@@ -58,7 +59,11 @@ pub fn run(config: Config) -> Result<(), Error> {
             listener.max_connections,
             listener.max_connections_per_client,
         );
-        listeners.push(Listener { config: listener.clone(), connections: Arc::new(connections) });
+        listeners.push(Listener {
+            config: listener.clone(),
+            connections: Arc::new(connections),
+            in_progress: InProgress::new(listener),
+        });
     }
     let (access_log, log_writer) = AccessLog::start(config.access_log).unzip();
     let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), listeners, access_log, config.shutdown_timeout));

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod error;
+pub mod limit;
 pub mod net;
 pub mod request;
 pub mod route;

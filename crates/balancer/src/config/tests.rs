@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{
     AccessLog, Balance, Condition, Config, Draft, EndpointConfig, Forwarded, HostRule, KeySource, ListenerConfig,
-    OutlierConfig, ProbeConfig, RouteConfig, UpstreamConfig, defaults,
+    OutlierConfig, ProbeConfig, RateKey, RateLimitConfig, RouteConfig, UpstreamConfig, defaults,
 };
 
 /// The smallest file that is right.
@@ -80,6 +80,10 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
             Condition::PathPrefix("/socket.io".to_owned()),
             Condition::Source(vec!["10.0.0.0/8".parse().unwrap()]),
         ]),
+        rate_limits: vec![RateLimitConfig {
+            delay: None,
+            ..RateLimitConfig::new(RateKey::Client, "100/s".parse().unwrap())
+        }],
         ..everything_to("app")
     }];
     assert_eq!(load(&text.join("\n")), Ok(expected));
@@ -100,6 +104,8 @@ fn every_key_has_its_place() {
         trusted = ["10.0.0.0/8", "::1"]
         max_connections = 7
         max_connections_per_client = 8
+        max_requests_per_client = 9
+        max_upgrades_per_client = 10
         max_head = "32KiB"
         head_timeout = "1s"
         body_timeout = "2s"
@@ -111,8 +117,13 @@ fn every_key_has_its_place() {
         host = "*.Example.COM"
         path_prefix = "/socket.io"
         upstream = "chat"
+        rate_limit = [
+            { per = "header:X-Api-Key", rate = "30/m", burst = 7, delay = 3, status = 429, keys = 100 },
+            { per = "route", rate = "50/s", nodelay = "on" },
+        ]
         [[route]]
         upstream = "app"
+        rate_limit = { rate = "5/s" }
         [upstream.chat]
         balance = "round_robin"
         affinity = []
@@ -144,6 +155,8 @@ fn every_key_has_its_place() {
                 trusted: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
                 max_connections: 7,
                 max_connections_per_client: 8,
+                max_requests_per_client: 9,
+                max_upgrades_per_client: 10,
                 max_head_bytes: 32 * 1024,
                 head_timeout: seconds(1),
                 body_timeout: seconds(2),
@@ -158,9 +171,22 @@ fn every_key_has_its_place() {
                     Condition::Host(HostRule::new("*.example.com")),
                     Condition::PathPrefix("/socket.io".to_owned()),
                 ]),
+                rate_limits: vec![
+                    RateLimitConfig {
+                        burst: 7,
+                        delay: Some(3),
+                        status: 429,
+                        keys: 100,
+                        ..RateLimitConfig::new(RateKey::Header("X-Api-Key".to_owned()), "30/m".parse().unwrap())
+                    },
+                    RateLimitConfig { delay: None, ..RateLimitConfig::new(RateKey::Route, "50/s".parse().unwrap()) },
+                ],
                 ..everything_to("chat")
             },
-            everything_to("app"),
+            RouteConfig {
+                rate_limits: vec![RateLimitConfig::new(RateKey::Client, "5/s".parse().unwrap())],
+                ..everything_to("app")
+            },
         ],
         upstreams: vec![
             UpstreamConfig {
