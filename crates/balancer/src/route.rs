@@ -10,6 +10,7 @@ use limpet_proto::http1::request_head::RequestHead;
 
 use self::condition::Asked;
 use crate::config::{ActionConfig, RouteConfig};
+use crate::limit::rate::RateLimits;
 use crate::request::local::LocalResponse;
 use crate::upstream::Upstream;
 
@@ -27,6 +28,8 @@ pub struct Route {
     pub config: RouteConfig,
     /// What becomes of the requests.
     pub action: Action,
+    /// How many of them may come.
+    pub limits: RateLimits,
     listener: Option<usize>,
 }
 
@@ -52,7 +55,12 @@ impl Routes {
                 Some(name) => Some(listeners.iter().position(|listener| listener == name).ok_or_else(|| name.clone())?),
                 None => None,
             };
-            Ok(Arc::new(Route { config: config.clone(), action: Action::new(&config.action, &upstreams)?, listener }))
+            Ok(Arc::new(Route {
+                config: config.clone(),
+                action: Action::new(&config.action, &upstreams)?,
+                limits: RateLimits::new(&config.rate_limits),
+                listener,
+            }))
         });
         Ok(Self { routes: routes.collect::<Result<_, String>>()?, upstreams })
     }

@@ -172,6 +172,7 @@ fn join(upgraded: Upgraded, client: Stream, origin: &Origin, permit: Permit) -> 
         user_agent: request.user_agent,
         upstream: request.upstream,
         load,
+        place: request.admitted.tunnel,
         permit,
     };
     Ok(Tunnel { client, upstream, head, to_client, to_upstream, record })

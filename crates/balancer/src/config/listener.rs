@@ -31,6 +31,10 @@ pub struct ListenerConfig {
     pub max_connections: usize,
     /// Client connections of one client address, 0 for no limit.
     pub max_connections_per_client: usize,
+    /// Requests in progress of one client address, behind trusted proxies too, 0 for no limit.
+    pub max_requests_per_client: u32,
+    /// Tunnels and upgrades in progress of one client address, behind trusted proxies too, 0 for no limit.
+    pub max_upgrades_per_client: u32,
     /// Largest request head; costs at most this much per connection that is sending one. At most 32 KiB; 16 KiB by
     /// default, which is what Node's server takes.
     pub max_head_bytes: usize,
@@ -56,6 +60,8 @@ impl ListenerConfig {
             proxy_required: false,
             max_connections: 0,
             max_connections_per_client: 0,
+            max_requests_per_client: 0,
+            max_upgrades_per_client: 0,
             max_head_bytes: 16 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
@@ -97,6 +103,18 @@ pub(super) const PART: Part = Part {
         default("max_connections", "0", "Client connections of this listener; 0 for no limit of its own."),
         default("max_connections_per_client", "0", "Client connections of one client address; 0 for no limit."),
         default(
+            "max_requests_per_client",
+            "0",
+            "Requests in progress of one client address, behind trusted proxies too; 0 for no limit. Others get a 429.\n\
+             A page on polling has two at a time: a held GET and a POST.",
+        ),
+        default(
+            "max_upgrades_per_client",
+            "0",
+            "WebSockets of one client address, behind trusted proxies too; 0 for no limit. Others get a 429, with which\n\
+             Socket.IO stays on polling.",
+        ),
+        default(
             "max_head",
             "\"16KiB\"",
             "Largest request head, 1KiB to 32KiB. Costs this much memory per connection that is sending one.",
@@ -131,6 +149,8 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>, table: &DeTable<'_
         "proxy_required" => reader.set(entry, value::switch, &mut it.proxy_required),
         "max_connections" => reader.set(entry, value::count, &mut it.max_connections),
         "max_connections_per_client" => reader.set(entry, value::count, &mut it.max_connections_per_client),
+        "max_requests_per_client" => reader.set(entry, value::times, &mut it.max_requests_per_client),
+        "max_upgrades_per_client" => reader.set(entry, value::times, &mut it.max_upgrades_per_client),
         "max_head" => reader.set(entry, value::head_bytes, &mut it.max_head_bytes),
         "head_timeout" => reader.set(entry, value::duration, &mut it.head_timeout),
         "body_timeout" => reader.set(entry, value::duration, &mut it.body_timeout),

@@ -1,9 +1,9 @@
 //! `[[route]]`: which requests it takes, and what becomes of them.
 
-use super::part::{Part, example};
+use super::part::{Part, example, table};
 use super::reader::{Entry, Reader};
-use super::{ActionConfig, Condition};
-use super::{condition, value};
+use super::{ActionConfig, Condition, RateLimitConfig};
+use super::{condition, rate_limit, value};
 
 /// Which requests a route takes, and what becomes of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,12 +14,14 @@ pub struct RouteConfig {
     pub when: Condition,
     /// What becomes of them.
     pub action: ActionConfig,
+    /// How many of them may come in a time; at most 8 limits, all of which apply.
+    pub rate_limits: Vec<RateLimitConfig>,
 }
 
 impl RouteConfig {
     /// Makes a route for every request.
     pub fn new(action: ActionConfig) -> Self {
-        Self { listener: None, when: Condition::All(Vec::new()), action }
+        Self { listener: None, when: Condition::All(Vec::new()), action, rate_limits: Vec::new() }
     }
 
     /// Makes a route for every request to the upstream of this name.
@@ -43,6 +45,7 @@ pub(super) const PART: Part = Part {
             "Only clients of these networks: the address behind \"trusted\" proxies, if there are any.",
         ),
         example("upstream", "\"app\"", "The name of the upstream."),
+        table("rate_limit"),
     ],
 };
 
@@ -53,6 +56,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>) -> Option<RouteCon
     let it = &mut route;
     reader.part(&PART, entry.path, table, |reader, entry| match entry.key {
         "listener" => it.listener = reader.value(entry, value::name),
+        "rate_limit" => rate_limit::read(reader, entry, &mut it.rate_limits),
         "upstream" => it.action = ActionConfig::Upstream(reader.value(entry, value::name).unwrap_or_default()),
         _ => condition::read(reader, entry, &mut all),
     });

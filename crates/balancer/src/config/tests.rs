@@ -9,11 +9,7 @@ use std::time::Duration;
 
 use limpet_proto::http1::Version;
 
-use super::{
-    AcceptProxy, AccessLog, Balance, Condition, Config, DnsConfig, DnsFamily, Draft, EndpointConfig, Forwarded,
-    HostRule, HttpProbe, KeySource, ListenerConfig, OutlierConfig, ProbeConfig, ProbeMethod, RouteConfig, SendProxy,
-    UpstreamConfig, defaults,
-};
+use super::*;
 
 /// The smallest file that is right.
 const SMALL: &str = "[listener.web]\nbind = \":8000\"\n[upstream.app]\nendpoints = [\"app01:3000\"]\n";
@@ -83,6 +79,10 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
             Condition::PathPrefix("/socket.io".to_owned()),
             Condition::Source(vec!["10.0.0.0/8".parse().unwrap()]),
         ]),
+        rate_limits: vec![RateLimitConfig {
+            delay: None,
+            ..RateLimitConfig::new(RateKey::Client, "100/s".parse().unwrap())
+        }],
         ..everything_to("app")
     }];
     expected.upstreams[0].probe = Some(ProbeConfig {
@@ -124,6 +124,8 @@ fn every_key_has_its_place() {
         proxy_required = true
         max_connections = 7
         max_connections_per_client = 8
+        max_requests_per_client = 9
+        max_upgrades_per_client = 10
         max_head = "32KiB"
         head_timeout = "1s"
         body_timeout = "2s"
@@ -135,8 +137,13 @@ fn every_key_has_its_place() {
         host = "*.Example.COM"
         path_prefix = "/socket.io"
         upstream = "chat"
+        rate_limit = [
+            { per = "header:X-Api-Key", rate = "30/m", burst = 7, delay = 3, status = 429, keys = 100 },
+            { per = "route", rate = "50/s", nodelay = "on" },
+        ]
         [[route]]
         upstream = "app"
+        rate_limit = { rate = "5/s" }
         [upstream.chat]
         balance = "round_robin"
         affinity = []
@@ -180,6 +187,8 @@ fn every_key_has_its_place() {
                 proxy_required: true,
                 max_connections: 7,
                 max_connections_per_client: 8,
+                max_requests_per_client: 9,
+                max_upgrades_per_client: 10,
                 max_head_bytes: 32 * 1024,
                 head_timeout: seconds(1),
                 body_timeout: seconds(2),
@@ -194,9 +203,22 @@ fn every_key_has_its_place() {
                     Condition::Host(HostRule::new("*.example.com")),
                     Condition::PathPrefix("/socket.io".to_owned()),
                 ]),
+                rate_limits: vec![
+                    RateLimitConfig {
+                        burst: 7,
+                        delay: Some(3),
+                        status: 429,
+                        keys: 100,
+                        ..RateLimitConfig::new(RateKey::Header("X-Api-Key".to_owned()), "30/m".parse().unwrap())
+                    },
+                    RateLimitConfig { delay: None, ..RateLimitConfig::new(RateKey::Route, "50/s".parse().unwrap()) },
+                ],
                 ..everything_to("chat")
             },
-            everything_to("app"),
+            RouteConfig {
+                rate_limits: vec![RateLimitConfig::new(RateKey::Client, "5/s".parse().unwrap())],
+                ..everything_to("app")
+            },
         ],
         upstreams: vec![
             UpstreamConfig {
@@ -289,6 +311,6 @@ fn remarks_name_what_looks_like_a_mistake() {
         "listener open trusts everybody, so any client can claim any address",
         "listener open believes the PROXY header of everybody who can reach it; name the proxies in proxy_from",
     ];
-    assert_eq!(super::remarks(&load(&text).unwrap()), expected);
-    assert!(super::remarks(&small()).is_empty());
+    assert_eq!(remarks(&load(&text).unwrap()), expected);
+    assert!(remarks(&small()).is_empty());
 }

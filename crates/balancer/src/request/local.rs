@@ -12,6 +12,7 @@ use super::head::write_line;
 use super::{Outcome, relay};
 use crate::access_log::Exchange;
 use crate::client::{Client, ClientError};
+use crate::limit::{self, Admission, Admitted, Refusal};
 use crate::net::stream::Outgoing;
 use crate::route::{Action, Route};
 use crate::worker::Worker;
@@ -45,14 +46,17 @@ pub struct LocalRequest {
     pub client: IpAddr,
     /// The route that matched.
     pub route: Arc<Route>,
+    /// What the limits say of it, and the places that it holds.
+    pub admitted: Admitted,
     /// The answer.
     pub response: LocalResponse,
 }
 
 impl LocalRequest {
     /// Prepares the answer of a route that has no upstream.
-    pub(super) fn new(head: &RequestHead<'_, '_>, client: IpAddr, route: Arc<Route>) -> Self {
+    pub(super) fn new(head: &RequestHead<'_, '_>, client: IpAddr, route: Arc<Route>, admitted: Admitted) -> Self {
         let response = match &route.action {
+            _ if let Admission::Refuse(refusal) = admitted.admission => LocalResponse::refusal(refusal),
             Action::Redirect(response) | Action::Respond(response) => response.clone(),
             // Such a request is forwarded.
             Action::Upstream(_) => LocalResponse::new(500),
@@ -64,6 +68,7 @@ impl LocalRequest {
             expects_continue: head.expects_continue,
             client,
             route,
+            admitted,
             response,
         }
     }
@@ -73,6 +78,15 @@ impl LocalResponse {
     /// Makes a response without body.
     pub fn new(status: u16) -> Self {
         Self { status, ..Self::default() }
+    }
+
+    /// Makes the response to a request that a limit refuses.
+    fn refusal(refusal: Refusal) -> Self {
+        let response = Self::new(refusal.status().0).with_body("text/plain; charset=utf-8", format!("{refusal}\n"));
+        match refusal.retry_after() {
+            Some(seconds) => response.with_header("Retry-After", seconds.to_string()),
+            None => response,
+        }
     }
 
     /// Gives it a body.
@@ -122,6 +136,12 @@ impl LocalResponse {
 
 /// Serves one request to the end of its response.
 pub async fn serve(worker: &Worker, client: &mut Client, request: LocalRequest, log: &mut Exchange) -> Outcome {
+    if let Admission::Wait(delay) = request.admitted.admission
+        && !limit::wait(client, delay).await
+    {
+        log.failed(None, &ClientError::Gone);
+        return Outcome::Close;
+    }
     if !request.expects_continue && drain(client).await.is_err() {
         log.failed(None, &ClientError::Gone);
         return Outcome::Close;

@@ -17,6 +17,7 @@ use super::local::LocalRequest;
 use crate::affinity::{self, Binding, Evidence, LastTag, Plan};
 use crate::client::{Origin, address};
 use crate::config::Affinity;
+use crate::limit::{self, Admitted};
 use crate::net::stream::Outgoing;
 use crate::route::{Action, Route};
 use crate::shared::Shared;
@@ -50,6 +51,8 @@ pub struct Request {
     pub route: Arc<Route>,
     /// Its upstream.
     pub upstream: Arc<Upstream>,
+    /// What the limits say of it, and the places that it holds.
+    pub admitted: Admitted,
     /// Where it is to go.
     pub plan: Plan,
     /// How that was decided.
@@ -110,10 +113,12 @@ pub fn prepare(
     last_tag: &mut LastTag,
     request: &RequestHead<'_, '_>,
 ) -> Result<Prepared, Error> {
-    let client = address::resolve(origin, &shared.listeners[origin.listener].config.trusted, &request.lines);
+    let listener = &shared.listeners[origin.listener];
+    let client = address::resolve(origin, &listener.config.trusted, &request.lines);
     let route = shared.routes.load().find(origin.listener, client, request).ok_or(Error::NoRoute)?;
+    let admitted = limit::admit(&listener.in_progress, &route.limits, client, request);
     let Action::Upstream(upstream) = &route.action else {
-        return Ok(Prepared::Local(LocalRequest::new(request, client, route)));
+        return Ok(Prepared::Local(LocalRequest::new(request, client, route, admitted)));
     };
     let upstream = Arc::clone(upstream);
     let query_text = request.target.query();
@@ -157,6 +162,7 @@ pub fn prepare(
         keep_alive: request.keeps_alive(),
         upgrade: request.upgrade,
         client,
+        admitted,
         plan: binding.plan,
         evidence: binding.evidence,
         session,
