@@ -9,6 +9,7 @@ pub mod http;
 pub mod limpet;
 pub mod misbehave;
 pub mod nginx;
+pub mod oracle;
 pub mod peers;
 pub mod port;
 pub mod process;
