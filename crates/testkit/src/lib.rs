@@ -14,4 +14,5 @@ pub mod peers;
 pub mod port;
 pub mod process;
 pub mod raw;
+pub mod redis;
 pub mod scripted;
