@@ -6,6 +6,8 @@
 
 #[path = "oracle/apache.rs"]
 mod apache;
+#[path = "oracle/cookies.rs"]
+mod cookies;
 #[path = "oracle/example.rs"]
 mod example;
 #[path = "oracle/haproxy.rs"]

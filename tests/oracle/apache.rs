@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script};
+use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script, texts};
 
 use crate::example::Example;
 use crate::{ENOUGH, With, seed};
@@ -26,8 +26,8 @@ fn stickysession(with: With) -> Comparison {
 
     let habits = Habits {
         cookie: Some("SERVERID"),
-        valid: &["sticky.app01", "sticky.app02", "x.app03", ".app01", "sticky.app03"],
-        invalid: &["", "app01", "sticky.", "sticky.app04", "sticky.APP01", "a.b.app01", "\"sticky.app01\""],
+        valid: texts(&["sticky.app01", "sticky.app02", "x.app03", ".app01", "sticky.app03"]),
+        invalid: texts(&["", "app01", "sticky.", "sticky.app04", "sticky.APP01", "a.b.app01", "\"sticky.app01\""]),
         targets: &[
             "/socket.io/?EIO=4&transport=polling",
             "/socket.io/?EIO=4",

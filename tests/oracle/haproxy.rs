@@ -1,6 +1,6 @@
 //! HAProxy's cookies: inserted by HAProxy with least connections, and prefixed to the application's own.
 
-use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script};
+use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script, texts};
 
 use crate::example::Example;
 use crate::program::turn;
@@ -36,8 +36,8 @@ fn prefix(with: With) -> Comparison {
 
     let habits = Habits {
         cookie: Some("io"),
-        valid: &["app01~sid", "app02~a~b", "app03~", "app03~x.y-z_0", "app02"],
-        invalid: &["", "~", "~sid", "app04~sid", "APP01~sid", "sid", "\"app01~sid\"", "app01|AAAAA~sid"],
+        valid: texts(&["app01~sid", "app02~a~b", "app03~", "app03~x.y-z_0", "app02"]),
+        invalid: texts(&["", "~", "~sid", "app04~sid", "APP01~sid", "sid", "\"app01~sid\"", "app01|AAAAA~sid"]),
         targets: &["/socket.io/?EIO=4&transport=polling", "/socket.io/", "/", "/chat?room=1"],
         upgrades: 20,
         application_cookies: 40,
@@ -79,8 +79,8 @@ fn insert(with: With) -> Comparison {
 
     let crowd = Habits {
         cookie: Some("SERVERID"),
-        valid: &["s1", "s2", "s3"],
-        invalid: &["", "s4", "S1", "s1x", "\"s1\"", "s2~s1", "%73%31"],
+        valid: texts(&["s1", "s2", "s3"]),
+        invalid: texts(&["", "s4", "S1", "s1x", "\"s1\"", "s2~s1", "%73%31"]),
         targets: &["/socket.io/?EIO=4&transport=polling", "/socket.iox", "/Socket.IO/", "/", "/chat?room=1"],
         hosts: &["chat.test", "chat.test", "ws.chat.test", "WSS.chat.test", "news.test"],
         upgrades: 20,

@@ -21,7 +21,7 @@ use anyhow::Result;
 pub use client::{Body, Cookies, Outcome, Step};
 pub use random::Random;
 pub use recorder::{Recorder, Recorders};
-pub use script::{Habits, Script};
+pub use script::{Habits, Script, texts};
 
 use client::Jars;
 
@@ -37,6 +37,8 @@ pub struct Comparison {
     sides: [Side; 2],
     /// What of an answer is compared.
     looks: Looks,
+    /// What is done to cookie lines before they are compared.
+    normal: fn(&str) -> String,
     sent: usize,
     differences: Vec<String>,
 }
@@ -74,7 +76,14 @@ impl Comparison {
         programs: [(&'static str, SocketAddr); 2],
     ) -> Self {
         let sides = programs.map(|(name, address)| Side { name, address, jars: Jars::default() });
-        Self { name, seed, cookie, sides, looks, sent: 0, differences: Vec::new() }
+        Self { name, seed, cookie, sides, looks, normal: str::to_owned, sent: 0, differences: Vec::new() }
+    }
+
+    /// Rewrites every cookie line before it is compared, for what no two programs can have in common: times.
+    #[must_use]
+    pub fn with_cookies_as(mut self, normal: fn(&str) -> String) -> Self {
+        self.normal = normal;
+        self
     }
 
     /// Sends each step to both programs, one after the other, and notes what differs.
@@ -87,7 +96,7 @@ impl Comparison {
             let [original, other] = &mut self.sides;
             let expected = step.send(original.address, self.cookie, &mut original.jars)?;
             let found = step.send(other.address, self.cookie, &mut other.jars)?;
-            let (expected, found) = (self.looks.at(expected), self.looks.at(found));
+            let (expected, found) = (self.looks.at(expected, self.normal), self.looks.at(found, self.normal));
             if expected != found {
                 let (original, other) = (original.name, other.name);
                 self.differences
@@ -150,8 +159,11 @@ impl Looks {
     pub const ALL: Self =
         Self { set_cookie: true, cache_control: true, seen_cookie: true, seen_address: true, seen_host: true };
 
-    /// Drops from an answer what is not compared.
-    fn at(self, mut outcome: Outcome) -> Outcome {
+    /// Drops from an answer what is not compared, and rewrites its cookie lines.
+    fn at(self, mut outcome: Outcome, normal: fn(&str) -> String) -> Outcome {
+        for line in outcome.set_cookie.iter_mut().chain(&mut outcome.seen_cookie) {
+            *line = normal(line);
+        }
         let kept = [
             (self.set_cookie, &mut outcome.set_cookie),
             (self.cache_control, &mut outcome.cache_control),

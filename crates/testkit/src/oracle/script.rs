@@ -13,9 +13,9 @@ pub struct Habits {
     /// The cookie that binds, if one does.
     pub cookie: Option<&'static str>,
     /// Values that name an endpoint.
-    pub valid: &'static [&'static str],
+    pub valid: Vec<String>,
     /// Values that name none: unknown, malformed, expired, empty.
-    pub invalid: &'static [&'static str],
+    pub invalid: Vec<String>,
     /// Paths with queries.
     pub targets: &'static [&'static str],
     /// Hosts.
@@ -31,14 +31,20 @@ impl Default for Habits {
         Self {
             clients: 30,
             cookie: None,
-            valid: &[],
-            invalid: &[],
+            valid: Vec::new(),
+            invalid: Vec::new(),
             targets: &["/"],
             hosts: &["limpet.test"],
             upgrades: 0,
             application_cookies: 0,
         }
     }
+}
+
+/// Texts as [`Habits`] takes them.
+#[must_use]
+pub fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 /// The sequence of one seed. It goes on for as long as it is asked.
@@ -110,7 +116,7 @@ impl Script {
             return if self.random.percent(20) { Cookies::Lines(vec!["a=1; b=2".to_owned()]) } else { Cookies::Absent };
         };
         let mut value = |valid: bool| {
-            let values = if valid { self.habits.valid } else { self.habits.invalid };
+            let values = if valid { &self.habits.valid } else { &self.habits.invalid };
             format!("{name}={}", self.random.pick(values))
         };
         let (first, second, bad) = (value(true), value(true), value(false));
@@ -142,7 +148,13 @@ mod tests {
 
     #[test]
     fn a_seed_decides_the_sequence() {
-        let habits = Habits { cookie: Some("io"), valid: &["a"], invalid: &["?"], upgrades: 20, ..Habits::default() };
+        let habits = Habits {
+            cookie: Some("io"),
+            valid: texts(&["a"]),
+            invalid: texts(&["?"]),
+            upgrades: 20,
+            ..Habits::default()
+        };
         let steps = Script::new(habits.clone(), 7).steps(200);
         assert_eq!(Script::new(habits.clone(), 7).steps(200), steps);
         assert_ne!(Script::new(habits, 8).steps(200), steps);
