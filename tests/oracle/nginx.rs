@@ -88,7 +88,7 @@ fn two_locations(with: With) -> Comparison {
         Body::Chunked(21 * megabyte),
     ];
     for body in bodies {
-        for target in ["/socket.io/", "/other"] {
+        for target in ["/socket.io/", "/sticky"] {
             let step = Step { method: "POST", body, ..Step::get(script.clients()[0], target) };
             comparison.run([step]).unwrap();
         }

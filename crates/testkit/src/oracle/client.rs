@@ -61,9 +61,9 @@ pub enum Body {
 /// What is compared of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// The status, 0 when the connection was closed without an answer.
+    /// The status, 0 when there was no answer.
     pub status: u16,
-    /// The endpoint that answered, if any did.
+    /// The endpoint that answered, if any did; without an answer, what came instead.
     pub endpoint: Option<String>,
     /// Every Set-Cookie line.
     pub set_cookie: Vec<String>,
@@ -106,12 +106,13 @@ impl Step {
         let answer = client.response();
         let response = match (sent, answer) {
             (_, Ok(response)) => response,
-            (_, Err(RawError::Closed | RawError::Io(_))) => return Ok(Outcome::default()),
+            (_, Err(RawError::Closed | RawError::Io(_))) => return Ok(Outcome::none("a closed connection")),
+            (_, Err(RawError::TimedOut(_))) => return Ok(Outcome::none("silence")),
+            (_, Err(RawError::CutShort(_))) => return Ok(Outcome::none("a part of an answer")),
             (_, Err(error)) => return Err(error).with_context(|| format!("to {self} from {program}")),
         };
-        if response.status == 101 {
-            let rest = client.read_to_end().with_context(|| format!("the tunnel of {self} from {program}"))?;
-            anyhow::ensure!(rest.starts_with(&[0x88]), "the tunnel of {self} from {program} had {rest:?}");
+        if response.status == 101 && !client.read_to_end().is_ok_and(|rest| rest.starts_with(&[0x88])) {
+            return Ok(Outcome::none("a tunnel that does not end"));
         }
         let outcome = Outcome::of(&response);
         if let Some(name) = cookie {
@@ -194,6 +195,10 @@ impl fmt::Display for Step {
 }
 
 impl Outcome {
+    fn none(instead: &str) -> Self {
+        Self { endpoint: Some(instead.to_owned()), ..Self::default() }
+    }
+
     fn of(response: &Response) -> Self {
         let all = |names: &[&str]| -> Vec<String> {
             let lines = response.headers.iter().filter(|(name, _)| names.contains(&name.as_str()));
