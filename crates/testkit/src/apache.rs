@@ -104,10 +104,10 @@ ServerName localhost
 Listen {address}
 StartServers 1
 ServerLimit 1
-ThreadsPerChild 16
+ThreadsPerChild 64
 MinSpareThreads 1
-MaxSpareThreads 16
-MaxRequestWorkers 16
+MaxSpareThreads 64
+MaxRequestWorkers 64
 {configuration}
 "#
     )?;
