@@ -145,6 +145,18 @@ impl Endpoint {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
+    /// Returns whether a new session may be placed here: the operator wants it, it has a share, probes say that it is up
+    /// and it does not ask to be left alone. What real traffic says ([`Health::is_ejected`]) is looked at besides.
+    pub fn takes_new(&self) -> bool {
+        self.state() == AdminState::Ready && self.weight() > 0 && !self.health.is_down() && !self.health.is_no_new()
+    }
+
+    /// Returns whether the sessions that are bound to it may still come: it is not in maintenance and not down. Drain,
+    /// weight 0 and [`Health::is_no_new`] do not matter to them.
+    pub fn takes_bound(&self) -> bool {
+        self.state() != AdminState::Maintenance && !self.health.is_down()
+    }
+
     /// Returns the number of sessions, tunnels and unbound requests in progress.
     pub fn load(&self) -> u32 {
         self.load.load(Ordering::Relaxed)
@@ -176,5 +188,27 @@ impl Load {
 impl Drop for Load {
     fn drop(&mut self) {
         self.0.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_sessions_need_more_than_bound_ones() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        for (state, weight, no_new, takes_new, takes_bound) in [
+            (AdminState::Ready, 1, false, true, true),
+            (AdminState::Ready, 0, false, false, true),
+            (AdminState::Ready, 1, true, false, true),
+            (AdminState::Drain, 1, false, false, true),
+            (AdminState::Maintenance, 1, false, false, false),
+        ] {
+            let config = EndpointConfig { state, weight, ..EndpointConfig::new("test", 1) };
+            let endpoint = Endpoint::new(EndpointId::derive(None, address), address, &config);
+            endpoint.health.set_no_new(no_new);
+            assert_eq!((endpoint.takes_new(), endpoint.takes_bound()), (takes_new, takes_bound), "{config:?} {no_new}");
+        }
     }
 }

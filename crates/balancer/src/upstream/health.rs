@@ -12,6 +12,7 @@ const MOST_EJECTIONS: u32 = 10;
 #[derive(Debug, Default)]
 pub struct Health {
     down: AtomicBool,
+    no_new: AtomicBool,
     /// Probe results in a row that contradict the state. Only the control thread writes it.
     contradictions: AtomicU32,
     /// Failures of real traffic in a row.
@@ -35,6 +36,16 @@ impl Health {
     /// Returns whether probes say that the endpoint is down.
     pub fn is_down(&self) -> bool {
         self.down.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the endpoint asks for no new sessions, while those that it has go on (HAProxy's NOLB).
+    pub fn is_no_new(&self) -> bool {
+        self.no_new.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the endpoint asks for no new sessions.
+    pub fn set_no_new(&self, no_new: bool) {
+        self.no_new.store(no_new, Ordering::Relaxed);
     }
 
     /// Returns whether real traffic has shown that the endpoint fails.
