@@ -16,10 +16,12 @@
 //! - A request with a sid goes to the endpoint that has the session, or nowhere.
 //! - Nothing is sent to the client before the endpoint's response is known to be the final one.
 
+mod announce;
 pub mod answer;
 pub mod attempt;
 mod handshake;
 pub mod head;
+mod kept;
 pub mod local;
 pub mod prepare;
 mod relay;
