@@ -134,7 +134,7 @@ async fn bound(
     endpoint: &Arc<Endpoint>,
     log: &mut Exchange,
 ) -> Result<Served, Error> {
-    if endpoint.health().is_down() && !request.upstream.all_down() {
+    if !request.upstream.takes_bound(endpoint) {
         return Err(Error::UnknownSession);
     }
     session::touch(worker, request, endpoint);
@@ -217,7 +217,7 @@ async fn locate(
     let learn = |endpoint: &Endpoint| {
         upstream.learned.learn(sid.clone(), endpoint.id(), upstream.session_ttl(), clock::coarse());
     };
-    for endpoint in upstream.endpoints().iter().filter(|endpoint| !endpoint.health().is_down()) {
+    for endpoint in upstream.endpoints().iter().filter(|endpoint| upstream.takes_bound(endpoint)) {
         request.out.rewind();
         let answer = {
             let mut answer = pin!(attempt::send(worker, client, request, endpoint));
