@@ -18,7 +18,8 @@ pub(crate) struct Tool {
 }
 
 /// What the tests need.
-pub(crate) const TEST_TOOLS: [Tool; 4] = [
+pub(crate) const TEST_TOOLS: [Tool; 5] = [
+    Tool { program: "dnsmasq", package: "dnsmasq-base" },
     Tool { program: "haproxy", package: "haproxy" },
     Tool { program: "nginx", package: "nginx" },
     Tool { program: "redis-server", package: "redis-server" },

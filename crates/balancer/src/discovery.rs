@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 
 pub use self::handle::{Endpoints, Refusal};
 
+use self::dns::Dns;
 use self::group::{Group, Wanted};
 use self::handle::{CONFIGURATION, Command, WAITING};
 use self::name::{Answer, Name, Say, Target};
@@ -45,7 +46,8 @@ pub struct Discovery {
     groups: Vec<Group>,
     names: HashMap<Target, Name>,
     lookups: JoinSet<(Target, Answer)>,
-    dns: DnsConfig,
+    limits: DnsConfig,
+    dns: Arc<Dns>,
     commands: mpsc::Receiver<Command>,
     handle: Endpoints,
 }
@@ -66,7 +68,8 @@ impl Discovery {
             groups: groups.collect::<Result<_, Refusal>>()?,
             names: HashMap::new(),
             lookups: JoinSet::new(),
-            dns,
+            limits: dns.clone(),
+            dns: Arc::new(Dns::new(dns)),
             commands,
             handle: Endpoints::new(sender),
         })
@@ -151,7 +154,7 @@ impl Discovery {
         let Ok((target, answer)) = result else { return };
         // Nobody may want it any more.
         let Some(name) = self.names.get_mut(&target) else { return };
-        let effect = name.handle_answer(answer, &self.dns, Instant::now());
+        let effect = name.handle_answer(answer, &self.limits, Instant::now());
         match effect.say {
             Some(Say::Trouble(reason)) if name.places().is_empty() => {
                 tracing::warn!("{target} does not resolve: {reason}; it is tried again every few seconds");
@@ -178,9 +181,10 @@ impl Discovery {
             }
             if name.due() <= now {
                 name.begin(now);
-                let target = target.clone();
+                let (target, dns) = (target.clone(), Arc::clone(&self.dns));
+                let current: Vec<SocketAddr> = name.places().iter().map(|place| place.address).collect();
                 self.lookups.spawn(async move {
-                    let answer = dns::look_up(&target).await;
+                    let answer = dns.look_up(&target, &current).await;
                     (target, answer)
                 });
             }
@@ -192,6 +196,7 @@ impl Discovery {
         let now = Instant::now();
         let targets: HashSet<Target> = self.groups.iter().flat_map(Group::configs).filter_map(Target::of).collect();
         self.names.retain(|target, _| targets.contains(target));
+        self.dns.retain(|target| targets.contains(target));
         for target in targets {
             self.names.entry(target).or_insert_with(|| Name::new(now));
         }

@@ -3,6 +3,7 @@
 //! Fixtures end with the test that owns them, take no fixed port and wait for conditions, never for a time.
 
 pub mod corpus;
+pub mod dnsmasq;
 pub mod http;
 pub mod limpet;
 pub mod misbehave;
