@@ -12,6 +12,7 @@
 
 mod departed;
 pub mod dns;
+mod file;
 pub mod group;
 pub mod handle;
 pub mod name;
@@ -28,8 +29,9 @@ use tokio::task::JoinSet;
 pub use self::handle::{Endpoints, Refusal};
 
 use self::dns::Dns;
+use self::file::Files;
 use self::group::{Group, Wanted};
-use self::handle::{CONFIGURATION, Command, WAITING};
+use self::handle::{CONFIGURATION, Command, FILE, WAITING};
 use self::name::{Answer, Name, Say, Target};
 use crate::config::{DnsConfig, EndpointConfig};
 use crate::upstream::Upstream;
@@ -48,6 +50,7 @@ pub struct Discovery {
     lookups: JoinSet<(Target, Answer)>,
     limits: DnsConfig,
     dns: Arc<Dns>,
+    files: Files,
     commands: mpsc::Receiver<Command>,
     handle: Endpoints,
 }
@@ -62,14 +65,20 @@ impl Discovery {
         let groups = upstreams.iter().map(|upstream| {
             let mut group = Group::new(Arc::clone(upstream));
             group.set(CONFIGURATION, upstream.config().endpoints.clone())?;
+            group.set(FILE, Vec::new())?;
             Ok(group)
         });
+        let file = |upstream: &Arc<Upstream>| {
+            let path = upstream.config().endpoints_file.clone()?;
+            Some((upstream.name().to_owned(), path))
+        };
         Ok(Self {
             groups: groups.collect::<Result<_, Refusal>>()?,
             names: HashMap::new(),
             lookups: JoinSet::new(),
             limits: dns.clone(),
             dns: Arc::new(Dns::new(dns)),
+            files: Files::watch(upstreams.iter().filter_map(file)),
             commands,
             handle: Endpoints::new(sender),
         })
@@ -82,6 +91,7 @@ impl Discovery {
 
     /// Applies the first endpoints; waits for the names among them, but not for long.
     pub async fn begin(&mut self) {
+        self.read_files(true);
         self.apply_all();
         let deadline = tokio::time::Instant::now() + START_WAIT;
         while self.names.values().any(|name| !name.is_answered()) {
@@ -112,6 +122,7 @@ impl Discovery {
                 // This end of the channel holds a sender, so that it never ends.
                 Some(command) = self.commands.recv() => self.handle_command(command),
                 Some(result) = self.lookups.join_next() => self.handle_answer(result),
+                () = self.files.wait() => self.read_files(false),
                 () = wake => self.start_lookups(),
             }
         }
@@ -132,6 +143,7 @@ impl Discovery {
                 let _ = done.send(outcome);
             }
             Command::ReadFiles { done } => {
+                self.read_files(true);
                 let _ = done.send(());
             }
         }
@@ -141,6 +153,14 @@ impl Discovery {
         self.group(upstream)?.set(source, set)?;
         self.apply_all();
         Ok(())
+    }
+
+    fn read_files(&mut self, all: bool) {
+        for (upstream, set) in self.files.read(all) {
+            if let Err(refusal) = self.set(&upstream, FILE, set) {
+                self.files.refused(&upstream, &refusal.to_string());
+            }
+        }
     }
 
     fn group(&mut self, upstream: &str) -> Result<&mut Group, Refusal> {

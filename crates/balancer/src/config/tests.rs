@@ -79,6 +79,7 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
         path_prefix: Some("/socket.io".to_owned()),
         upstream: "app".to_owned(),
     }];
+    expected.upstreams[0].endpoints_file = Some(PathBuf::from("/etc/limpet/app.toml"));
     assert_eq!(load(&text.join("\n")), Ok(expected));
     assert!(keys > 30, "only {keys} keys were switched on");
 }
@@ -122,6 +123,7 @@ fn every_key_has_its_place() {
         affinity = []
         sid_tag = false
         endpoints = [{ address = "app01:3000", id = "one" }, "[::1]:3000", "10.0.0.1:80", "srv:_http._tcp.app"]
+        endpoints_file = "chat.json"
         probe = { interval = "4s", timeout = "5s", rise = 6, fall = 7 }
         outlier = { failures = 0, ejection = "8s" }
         connect_timeout = "9s"
@@ -184,6 +186,7 @@ fn every_key_has_its_place() {
                     endpoint("10.0.0.1", 80),
                     EndpointConfig::service("_http._tcp.app"),
                 ],
+                endpoints_file: Some(PathBuf::from("chat.json")),
                 probe: Some(ProbeConfig { interval: seconds(4), timeout: seconds(5), rise: 6, fall: 7 }),
                 outlier: OutlierConfig { failures: 0, ejection: seconds(8) },
                 connect_timeout: seconds(9),
