@@ -151,6 +151,15 @@ impl Exchange {
         }
     }
 
+    /// Notes that the route answered by itself.
+    pub fn answered_here(&mut self, status: u16) {
+        if let Some(fields) = &mut self.0 {
+            fields.answered = Some(Instant::now());
+            fields.status = status;
+            "route".clone_into(&mut fields.reason);
+        }
+    }
+
     /// Notes that the response was cut.
     pub fn cut(&mut self, reason: &str) {
         if let Some(fields) = &mut self.0 {

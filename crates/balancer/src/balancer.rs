@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::control::{self, Until};
 use crate::discovery::{Discovery, Endpoints};
 use crate::error::Error;
+use crate::limit::InProgress;
 use crate::net::{limit::Connections, listen};
 use crate::route::Routes;
 use crate::shared::{Listener, Shared};
@@ -144,7 +145,11 @@ fn live(config: Config, role: Role) -> Result<(), Error> {
             listener.max_connections,
             listener.max_connections_per_client,
         );
-        listeners.push(Listener { config: listener.clone(), connections: Arc::new(connections) });
+        listeners.push(Listener {
+            config: listener.clone(),
+            connections: Arc::new(connections),
+            in_progress: InProgress::new(listener),
+        });
     }
     let (access_log, log_writer) = AccessLog::start(config.access_log).unzip();
     let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), listeners, access_log, config.shutdown_timeout));

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::sync::LazyLock;
 use std::time::Instant;
 
+use crate::limit::bucket::Millis;
 use crate::table::Seconds;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -15,6 +16,11 @@ thread_local! {
 /// Returns the seconds since the process began.
 pub fn now() -> Seconds {
     Seconds::between(*START, Instant::now())
+}
+
+/// Returns the milliseconds since the process began.
+pub fn millis() -> Millis {
+    Millis(u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Returns the seconds since the process began as of the worker's last tick; costs no system call.

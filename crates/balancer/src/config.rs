@@ -6,9 +6,11 @@
 //! documented defaults; [`defaults`] writes them down for people. Each table of the file has one file here: what it
 //! means to the balancer, its keys for people, and how it is read.
 
+mod action;
 mod affinity;
 mod balance;
 mod check;
+mod condition;
 pub mod defaults;
 mod dns;
 mod draft;
@@ -24,6 +26,8 @@ mod listener;
 mod outlier;
 mod part;
 mod probe;
+mod proxy;
+mod rate_limit;
 mod reader;
 mod route;
 mod setting;
@@ -38,9 +42,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::action::{ActionConfig, RedirectConfig, RespondConfig};
 pub use self::affinity::Affinity;
 pub use self::balance::Balance;
 pub use self::check::remarks;
+pub use self::condition::{Condition, HostRule};
 pub use self::dns::{DnsConfig, DnsFamily};
 pub use self::draft::Draft;
 pub use self::endpoint::{AdminState, EndpointConfig, repetitions};
@@ -50,7 +56,9 @@ pub use self::error::{ConfigError, ConfigErrors, Origin};
 pub use self::forwarded::Forwarded;
 pub use self::listener::ListenerConfig;
 pub use self::outlier::OutlierConfig;
-pub use self::probe::ProbeConfig;
+pub use self::probe::{HttpProbe, ProbeConfig, ProbeMethod};
+pub use self::proxy::{AcceptProxy, SendProxy};
+pub use self::rate_limit::{Rate, RateKey, RateLimitConfig};
 pub use self::route::RouteConfig;
 pub use self::setting::Setting;
 pub use self::upstream::UpstreamConfig;

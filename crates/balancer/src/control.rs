@@ -98,7 +98,9 @@ async fn sweep(shared: Arc<Shared>) {
         for at in 0..per_step {
             shared.sessions.sweep((step * per_step + at) % shared.sessions.shards(), now);
         }
-        for upstream in shared.routes.load().upstreams() {
+        let routes = shared.routes.load();
+        routes.routes().iter().for_each(|route| route.limits.sweep(step, now));
+        for upstream in routes.upstreams() {
             upstream.learned.sweep(step % upstream.learned.shards(), now);
         }
     }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod control;
 pub mod discovery;
 pub mod error;
+pub mod limit;
 pub mod net;
 pub mod request;
 pub mod route;

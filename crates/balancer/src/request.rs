@@ -20,6 +20,7 @@ pub mod answer;
 pub mod attempt;
 mod handshake;
 pub mod head;
+pub mod local;
 pub mod prepare;
 mod relay;
 mod session;
@@ -33,8 +34,9 @@ use self::attempt::Failure;
 use self::prepare::Request;
 use crate::access_log::Exchange;
 use crate::affinity::Plan;
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::clock;
+use crate::limit::{self, Admission};
 use crate::net::stream::Stream;
 use crate::upstream::endpoint::{Endpoint, EndpointId, Load};
 use crate::upstream::locate::Turn;
@@ -74,6 +76,9 @@ pub struct Upgraded {
 
 /// Serves one request from its prepared form to the end of its response.
 pub async fn serve(worker: &Worker, client: &mut Client, mut request: Request, log: &mut Exchange) -> Outcome {
+    if let Err(outcome) = pass_limits(worker, client, &request, log).await {
+        return outcome;
+    }
     let served = match std::mem::replace(&mut request.plan, Plan::Unknown) {
         Plan::Bound(endpoint) => bound(worker, client, &mut request, &endpoint, log).await,
         Plan::Balance => balance(worker, client, &mut request, log).await,
@@ -90,6 +95,23 @@ pub async fn serve(worker: &Worker, client: &mut Client, mut request: Request, l
         }
         Err(error) => answer::send(worker, client, Some(&request), &error, log).await,
     }
+}
+
+/// Waits or refuses as the limits say.
+async fn pass_limits(
+    worker: &Worker,
+    client: &mut Client,
+    request: &Request,
+    log: &mut Exchange,
+) -> Result<(), Outcome> {
+    let error = match request.admitted.admission {
+        Admission::Pass => return Ok(()),
+        // Rare: its timer must not be a part of every connection's state.
+        Admission::Wait(delay) if Box::pin(limit::wait(client, delay)).await => return Ok(()),
+        Admission::Wait(_) => Error::Endpoint(Failure::Client(ClientError::Gone)),
+        Admission::Refuse(refusal) => refusal.into(),
+    };
+    Err(answer::send(worker, client, Some(request), &error, log).await)
 }
 
 /// How a request was served.

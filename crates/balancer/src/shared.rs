@@ -11,6 +11,7 @@ use crate::affinity::session::Sessions;
 use crate::affinity::tag::TagKeys;
 use crate::affinity::user_agent::UserAgents;
 use crate::config::ListenerConfig;
+use crate::limit::InProgress;
 use crate::net::limit::Connections;
 use crate::route::Routes;
 
@@ -41,6 +42,8 @@ pub struct Listener {
     pub config: ListenerConfig,
     /// The open connections.
     pub connections: Arc<Connections>,
+    /// What its clients have in progress.
+    pub in_progress: InProgress,
 }
 
 impl Shared {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use limpet_proto::engineio::handshake::Open;
+use tokio::sync::Notify;
 
 use self::endpoint::{Endpoint, EndpointId, Load};
 use self::locate::Locator;
@@ -32,6 +33,8 @@ pub struct Upstream {
     config: UpstreamConfig,
     name: Arc<str>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    /// Wakes who probes them when others come.
+    endpoints_changed: Notify,
     turn: AtomicUsize,
     /// The sids that carry no tag.
     pub learned: Learned,
@@ -52,6 +55,7 @@ impl Upstream {
             name: config.name.as_str().into(),
             config,
             endpoints: ArcSwap::default(),
+            endpoints_changed: Notify::new(),
             turn: AtomicUsize::new(0),
             learned: Learned::default(),
             locator: Locator::default(),
@@ -84,6 +88,13 @@ impl Upstream {
     /// Replaces the endpoints; called too when the weight or state of one has changed. Those that stay must be the same objects, since health and load belong to them.
     pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
         self.endpoints.store(Arc::new(endpoints));
+        self.endpoints_changed.notify_one();
+    }
+
+    /// Waits for the next change of the endpoints, or returns at once if there was one since the last call. Only one
+    /// task may wait.
+    pub(crate) async fn endpoints_changed(&self) {
+        self.endpoints_changed.notified().await;
     }
 
     /// Finds the endpoint that a tag or a learned sid names.
@@ -99,7 +110,7 @@ impl Upstream {
         let endpoints = self.endpoints.load();
         let now = clock::coarse();
         let untried = |endpoint: &&Arc<Endpoint>| !tried.contains(&endpoint.id());
-        let up = |endpoint: &&Arc<Endpoint>| !endpoint.health().is_down();
+        let up = |endpoint: &&Arc<Endpoint>| endpoint.takes_new();
         let ready = |endpoint: &&Arc<Endpoint>| up(endpoint) && !endpoint.health().is_ejected(now);
         self.pick(&endpoints, |endpoint| untried(endpoint) && ready(endpoint))
             .or_else(|| self.pick(&endpoints, |endpoint| untried(endpoint) && up(endpoint)))

@@ -8,7 +8,8 @@ use anyhow::anyhow;
 use clap::Args;
 use limpet_balancer::affinity::key::KeyRing;
 use limpet_balancer::config::{
-    Config, EndpointConfig, KeySource, ListenerConfig, RouteConfig, UpstreamConfig, remarks,
+    AcceptProxy, Config, EndpointConfig, KeySource, ListenerConfig, ProbeConfig, RouteConfig, SendProxy,
+    UpstreamConfig, remarks,
 };
 
 use crate::failure::{Failure, print};
@@ -81,20 +82,20 @@ fn listener(listener: &ListenerConfig) -> String {
         // Writing to a string cannot fail.
         let _ = write!(text, ", trusts {}", trusted.join(", "));
     }
+    if listener.accept_proxy != AcceptProxy::Off {
+        let from: Vec<String> = listener.proxy_from.iter().map(ToString::to_string).collect();
+        let from = if from.is_empty() { "everybody".to_owned() } else { from.join(", ") };
+        let _ = write!(text, ", PROXY {} from {from}", listener.accept_proxy.as_str());
+        if listener.proxy_required {
+            text.push_str(" alone");
+        }
+    }
     text
 }
 
 fn route(route: &RouteConfig) -> String {
-    let conditions = [
-        ("listener", route.listener.as_ref()),
-        ("host", route.host.as_ref()),
-        ("path", route.path_prefix.as_ref().map(|prefix| format!("{prefix}*")).as_ref()),
-    ]
-    .into_iter()
-    .filter_map(|(what, value)| value.map(|value| format!("{what} {value}")))
-    .collect::<Vec<_>>();
-    let what = if conditions.is_empty() { "everything".to_owned() } else { conditions.join(", ") };
-    format!("route: {what} -> upstream {}", route.upstream)
+    let listener = route.listener.as_ref().map(|name| format!("listener {name}, ")).unwrap_or_default();
+    format!("route: {listener}{} -> {}", route.when, route.action)
 }
 
 fn describe_upstream(upstream: &UpstreamConfig) -> String {
@@ -104,10 +105,17 @@ fn describe_upstream(upstream: &UpstreamConfig) -> String {
     };
     let sids = if upstream.sid_tag { "tagged" } else { "learned" };
     let probe = match &upstream.probe {
+        Some(ProbeConfig { http: Some(http), interval, .. }) => {
+            format!("probed by {} {} every {interval:?}", http.method.as_str(), http.path)
+        }
         Some(probe) => format!("probed every {:?}", probe.interval),
         None => "not probed".to_owned(),
     };
-    format!("upstream {}: {}, {affinity}, sids {sids}, {probe}", upstream.name, upstream.balance.as_str())
+    let proxy = match upstream.send_proxy {
+        SendProxy::Off => String::new(),
+        version => format!(", sends PROXY {}", version.as_str()),
+    };
+    format!("upstream {}: {}, {affinity}, sids {sids}, {probe}{proxy}", upstream.name, upstream.balance.as_str())
 }
 
 fn resolve(endpoint: &EndpointConfig) -> Result<Vec<String>, String> {

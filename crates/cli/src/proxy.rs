@@ -25,6 +25,15 @@ pub(crate) struct Proxy {
     /// Network of front proxies whose X-Forwarded-* and Forwarded headers are believed; can be repeated
     #[arg(long, value_name = "CIDR")]
     trusted: Vec<String>,
+    /// Accept PROXY headers: v1, v2 or any [default: off] [env: LIMPET_ACCEPT_PROXY]
+    #[arg(long, value_name = "VERSION")]
+    accept_proxy: Option<String>,
+    /// Network of front proxies that send PROXY headers; others are clients themselves; can be repeated [default: all]
+    #[arg(long, value_name = "CIDR")]
+    proxy_from: Vec<String>,
+    /// Begin connections to endpoints with a PROXY header: v1 or v2 [default: off]
+    #[arg(long, value_name = "VERSION")]
+    send_proxy: Option<String>,
     /// Learn sids from responses instead of tagging them
     #[arg(long)]
     no_sid_tag: bool,
@@ -50,6 +59,9 @@ impl Proxy {
             set(draft, "ENDPOINT", Setting::Endpoints, list(&self.endpoints).as_deref());
             set(draft, "--balance", Setting::Balance, self.balance.as_deref());
             set(draft, "--trusted", Setting::Trusted, list(&self.trusted).as_deref());
+            set(draft, "--accept-proxy", Setting::AcceptProxy, self.accept_proxy.as_deref());
+            set(draft, "--proxy-from", Setting::ProxyFrom, list(&self.proxy_from).as_deref());
+            set(draft, "--send-proxy", Setting::SendProxy, self.send_proxy.as_deref());
             set(draft, "--no-sid-tag", Setting::SidTag, self.no_sid_tag.then_some("false"));
             set(draft, "--no-probe", Setting::Probe, self.no_probe.then_some("off"));
             set(draft, "--response-timeout", Setting::ResponseTimeout, self.response_timeout.as_deref());

@@ -17,8 +17,8 @@ use crate::config::ListenerConfig;
 use crate::net::limit::{Permit, Refusal};
 use crate::net::stream::Stream;
 use crate::request::answer::{self, Error};
-use crate::request::prepare::{self, Request};
-use crate::request::{self, Outcome, Upgraded};
+use crate::request::prepare::{self, Prepared};
+use crate::request::{self, Outcome, Upgraded, local};
 use crate::tunnel::{Record, Tunnel};
 use crate::worker::Worker;
 
@@ -59,7 +59,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, origin: Origin,
             Arrived::End => return,
         };
         let outcome = match request {
-            Ok(request) => request::serve(&worker, &mut client, request, &mut log).await,
+            Ok(Prepared::Forward(request)) => request::serve(&worker, &mut client, request, &mut log).await,
+            Ok(Prepared::Local(request)) => Box::pin(local::serve(&worker, &mut client, request, &mut log)).await,
             Err(error) => {
                 answer::refuse(&worker, &mut client, &error, &mut log).await;
                 Outcome::Close
@@ -121,7 +122,12 @@ fn too_large(input: &[u8]) -> Error {
 }
 
 /// Parses the head, prepares the request and takes what has arrived of its body.
-fn take_request(worker: &Worker, client: &mut Client, head_bytes: usize, log: &mut Exchange) -> Result<Request, Error> {
+fn take_request(
+    worker: &Worker,
+    client: &mut Client,
+    head_bytes: usize,
+    log: &mut Exchange,
+) -> Result<Prepared, Error> {
     let Client::Http1(http1) = client else {
         return Err(HeadError::FirstLine.into());
     };
@@ -129,12 +135,16 @@ fn take_request(worker: &Worker, client: &mut Client, head_bytes: usize, log: &m
     let head = RequestHead::parse(&http1.stream.input()[..head_bytes], &mut slots)?;
     log.asked(head.method_token, head.target.path_and_query);
     let mut request = prepare::prepare(&worker.shared, &http1.origin, &mut http1.last_tag, &head)?;
-    log.routed(request.upstream.name(), request.evidence);
+    if let Prepared::Forward(request) = &request {
+        log.routed(request.upstream.name(), request.evidence);
+    }
     let framing = head.framing;
     http1.stream.consume(head_bytes);
     client.begin_request(framing);
-    client.take_arrived_body(&mut request.out.bytes).map_err(|error| Error::Endpoint(error.into()))?;
-    log.received(request.received_bytes());
+    if let Prepared::Forward(request) = &mut request {
+        client.take_arrived_body(&mut request.out.bytes).map_err(|error| Error::Endpoint(error.into()))?;
+        log.received(request.received_bytes());
+    }
     Ok(request)
 }
 
@@ -162,6 +172,7 @@ fn join(upgraded: Upgraded, client: Stream, origin: &Origin, permit: Permit) -> 
         user_agent: request.user_agent,
         upstream: request.upstream,
         load,
+        place: request.admitted.tunnel,
         permit,
     };
     Ok(Tunnel { client, upstream, head, to_client, to_upstream, record })

@@ -5,7 +5,7 @@ use super::environment::{self, Lookup};
 use super::error::ConfigErrors;
 use super::journal::Journal;
 use super::value::choices;
-use super::{Config, KeySource, RouteConfig, repetitions};
+use super::{AcceptProxy, Config, KeySource, RouteConfig, repetitions};
 
 /// Makes a configuration from a draft.
 pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigErrors> {
@@ -26,13 +26,25 @@ pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigEr
 
 /// Returns remarks on what is allowed and still looks like a mistake.
 pub fn remarks(config: &Config) -> Vec<String> {
-    let unused =
-        config.upstreams.iter().filter(|upstream| config.routes.iter().all(|route| route.upstream != upstream.name));
+    let unused = config
+        .upstreams
+        .iter()
+        .filter(|upstream| config.routes.iter().all(|route| route.action.upstream() != Some(upstream.name.as_str())));
+    let faking = config.listeners.iter().filter(|listener| {
+        let loopback = listener.bind.ip().is_loopback();
+        listener.accept_proxy != AcceptProxy::Off && listener.proxy_from.is_empty() && !loopback
+    });
     let everybody = config.listeners.iter().filter(|listener| listener.trusted.iter().any(|net| net.prefix_len() == 0));
     unused
         .map(|upstream| format!("no route leads to upstream {}", upstream.name))
         .chain(everybody.map(|listener| {
             format!("listener {} trusts everybody, so any client can claim any address", listener.name)
+        }))
+        .chain(faking.map(|listener| {
+            format!(
+                "listener {} believes the PROXY header of everybody who can reach it; name the proxies in proxy_from",
+                listener.name
+            )
         }))
         .collect()
 }
@@ -51,6 +63,20 @@ fn listeners(config: &Config, journal: &mut Journal) {
         if !journal.knows(&key) {
             journal.complain(&key, "is missing; write for example bind = \":8000\"");
             continue;
+        }
+        for (given, key) in
+            [(!listener.proxy_from.is_empty(), "proxy_from"), (listener.proxy_required, "proxy_required")]
+        {
+            let message = if listener.accept_proxy == AcceptProxy::Off {
+                "has no effect while no PROXY header is accepted; add accept_proxy = \"any\""
+            } else if key == "proxy_required" && listener.proxy_from.is_empty() {
+                "has no effect, since every connection must begin with a PROXY header; add proxy_from"
+            } else {
+                continue;
+            };
+            if given {
+                journal.complain(&format!("listener.{}.{key}", listener.name), message);
+            }
         }
         // Port 0 asks the system for a free one.
         let same = config.listeners.iter().take(n).find(|other| {
@@ -92,7 +118,7 @@ fn routes(config: &mut Config, journal: &mut Journal) {
             [] => {}
             [only] => {
                 let upstream = only.name.clone();
-                config.routes.push(RouteConfig { listener: None, host: None, path_prefix: None, upstream });
+                config.routes.push(RouteConfig::to(upstream));
             }
             [first, ..] => {
                 let message = format!(
@@ -110,10 +136,12 @@ fn routes(config: &mut Config, journal: &mut Journal) {
     for (n, route) in config.routes.iter().enumerate() {
         let key = format!("route[{}]", n + 1);
         let to = format!("{key}.upstream");
-        if !journal.knows(&to) {
-            journal.complain(&to, "is missing; name the upstream of the route");
-        } else if !journal.has_error(&to) && !upstreams.contains(&route.upstream.as_str()) {
-            journal.complain(&to, unknown("upstream", &route.upstream, &upstreams));
+        if let Some(upstream) = route.action.upstream() {
+            if !journal.knows(&to) {
+                journal.complain(&to, "is missing; name the upstream of the route");
+            } else if !journal.has_error(&to) && !upstreams.contains(&upstream) {
+                journal.complain(&to, unknown("upstream", upstream, &upstreams));
+            }
         }
         if let Some(listener) = &route.listener
             && !listeners.contains(&listener.as_str())
@@ -143,17 +171,5 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 /// Tells whether every request of the later route matches the earlier one too.
 fn covers(earlier: &RouteConfig, later: &RouteConfig) -> bool {
     let listener = earlier.listener.is_none() || earlier.listener == later.listener;
-    let host = match (&earlier.host, &later.host) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(earlier), Some(later)) => {
-            earlier == later || earlier.strip_prefix('*').is_some_and(|end| later.ends_with(end))
-        }
-    };
-    let path = match (&earlier.path_prefix, &later.path_prefix) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(earlier), Some(later)) => later.starts_with(earlier.as_str()),
-    };
-    listener && host && path
+    listener && later.when.implies(&earlier.when)
 }

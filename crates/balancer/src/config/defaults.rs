@@ -5,15 +5,16 @@
 use std::fmt::Write as _;
 
 use super::part::{Kind, Part, default, example, table};
-use super::{affinity, dns, endpoint, listener, outlier, probe, route, upstream};
+use super::{affinity, dns, endpoint, listener, outlier, probe, rate_limit, route, upstream};
 
 /// Every part, in the order of the printed file.
-pub(super) const PARTS: [&Part; 10] = [
+pub(super) const PARTS: [&Part; 11] = [
     &TOP,
     &CLUSTER,
     &dns::PART,
     &listener::PART,
     &route::PART,
+    &rate_limit::PART,
     &upstream::PART,
     &probe::PART,
     &outlier::PART,

@@ -1,20 +1,33 @@
-//! `[[route]]`: which requests go to which upstream.
+//! `[[route]]`: which requests it takes, and what becomes of them.
 
-use super::part::{Part, example};
-use super::reader::{Entry, Reader, unread};
-use super::value;
+use super::part::{Part, example, table};
+use super::reader::{Entry, Reader};
+use super::{ActionConfig, Condition, RateLimitConfig};
+use super::{condition, rate_limit, value};
 
-/// Which requests go to which upstream: all given conditions must hold.
+/// Which requests a route takes, and what becomes of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteConfig {
     /// Only requests of this listener.
     pub listener: Option<String>,
-    /// Only this host (without port, ignoring case); `*.example.com` matches every name below.
-    pub host: Option<String>,
-    /// Only paths that begin with this.
-    pub path_prefix: Option<String>,
-    /// The name of the upstream.
-    pub upstream: String,
+    /// Only requests that are like this.
+    pub when: Condition,
+    /// What becomes of them.
+    pub action: ActionConfig,
+    /// How many of them may come in a time; at most 8 limits, all of which apply.
+    pub rate_limits: Vec<RateLimitConfig>,
+}
+
+impl RouteConfig {
+    /// Makes a route for every request.
+    pub fn new(action: ActionConfig) -> Self {
+        Self { listener: None, when: Condition::All(Vec::new()), action, rate_limits: Vec::new() }
+    }
+
+    /// Makes a route for every request to the upstream of this name.
+    pub fn to(upstream: impl Into<String>) -> Self {
+        Self::new(ActionConfig::Upstream(upstream.into()))
+    }
 }
 
 pub(super) const PART: Part = Part {
@@ -26,20 +39,27 @@ pub(super) const PART: Part = Part {
         example("listener", "\"web\"", "Only requests of this listener."),
         example("host", "\"*.example.com\"", "Only this host; \"*.example.com\" matches every name below example.com."),
         example("path_prefix", "\"/socket.io\"", "Only paths that begin with this."),
-        example("upstream", "\"app\"", "The name of the upstream. Required."),
+        example(
+            "source",
+            "[\"10.0.0.0/8\"]",
+            "Only clients of these networks: the address behind \"trusted\" proxies, if there are any.",
+        ),
+        example("upstream", "\"app\"", "The name of the upstream."),
+        table("rate_limit"),
     ],
 };
 
 pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>) -> Option<RouteConfig> {
     let table = reader.table(entry, "[[route]]")?;
-    let mut route = RouteConfig { listener: None, host: None, path_prefix: None, upstream: String::new() };
+    let mut route = RouteConfig::to("");
+    let mut all = Vec::new();
     let it = &mut route;
     reader.part(&PART, entry.path, table, |reader, entry| match entry.key {
         "listener" => it.listener = reader.value(entry, value::name),
-        "host" => it.host = reader.value(entry, value::route_host),
-        "path_prefix" => it.path_prefix = reader.value(entry, value::path_prefix),
-        "upstream" => reader.set(entry, value::name, &mut it.upstream),
-        _ => unread(reader, entry),
+        "rate_limit" => rate_limit::read(reader, entry, &mut it.rate_limits),
+        "upstream" => it.action = ActionConfig::Upstream(reader.value(entry, value::name).unwrap_or_default()),
+        _ => condition::read(reader, entry, &mut all),
     });
+    route.when = Condition::All(all);
     Some(route)
 }

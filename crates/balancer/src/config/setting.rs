@@ -3,7 +3,7 @@
 use super::draft::{DEFAULT_NAME, Draft, UNBOUND};
 use super::error::Origin;
 use super::value::{self, Parsed};
-use super::{Config, KeySource, ListenerConfig, UpstreamConfig};
+use super::{Config, KeySource, ListenerConfig, UpstreamConfig, proxy};
 
 /// A value that an environment variable or a flag can set. Later ones count before earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,12 @@ pub enum Setting {
     AccessLog,
     /// `trusted` of every listener; separated by commas or spaces.
     Trusted,
+    /// `accept_proxy` of every listener.
+    AcceptProxy,
+    /// `proxy_from` of every listener; separated by commas or spaces.
+    ProxyFrom,
+    /// `send_proxy` of every upstream.
+    SendProxy,
     /// `balance` of every upstream.
     Balance,
     /// `sid_tag` of every upstream.
@@ -71,6 +77,17 @@ pub(super) fn apply(draft: &mut Draft, setting: Setting, text: &str, origin: &Or
         Setting::Trusted => {
             let trusted = value::split(text).map(value::network).collect::<Parsed<Vec<_>>>()?;
             config.listeners.iter_mut().for_each(|listener| listener.trusted.clone_from(&trusted));
+        }
+        Setting::AcceptProxy => {
+            let accept_proxy = proxy::accept(text)?;
+            config.listeners.iter_mut().for_each(|listener| listener.accept_proxy = accept_proxy);
+        }
+        Setting::ProxyFrom => {
+            let from = value::split(text).map(value::network).collect::<Parsed<Vec<_>>>()?;
+            config.listeners.iter_mut().for_each(|listener| listener.proxy_from.clone_from(&from));
+        }
+        Setting::SendProxy => {
+            each_upstream(config, proxy::send(text)?, |upstream, value| upstream.send_proxy = value);
         }
         Setting::Balance => each_upstream(config, value::balance(text)?, |upstream, value| upstream.balance = value),
         Setting::SidTag => each_upstream(config, value::switch(text)?, |upstream, value| upstream.sid_tag = value),

@@ -7,10 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{
-    AccessLog, Balance, Config, DnsConfig, DnsFamily, Draft, EndpointConfig, Forwarded, KeySource, ListenerConfig,
-    OutlierConfig, ProbeConfig, RouteConfig, UpstreamConfig, defaults,
-};
+use limpet_proto::http1::Version;
+
+use super::*;
 
 /// The smallest file that is right.
 const SMALL: &str = "[listener.web]\nbind = \":8000\"\n[upstream.app]\nendpoints = [\"app01:3000\"]\n";
@@ -33,7 +32,7 @@ fn endpoint(host: &str, port: u16) -> EndpointConfig {
 }
 
 fn everything_to(upstream: &str) -> RouteConfig {
-    RouteConfig { listener: None, host: None, path_prefix: None, upstream: upstream.to_owned() }
+    RouteConfig::to(upstream)
 }
 
 fn small() -> Config {
@@ -75,11 +74,29 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
     expected.key = KeySource::File(PathBuf::from("/run/secrets/limpet.key"));
     expected.routes = vec![RouteConfig {
         listener: Some("web".to_owned()),
-        host: Some("*.example.com".to_owned()),
-        path_prefix: Some("/socket.io".to_owned()),
-        upstream: "app".to_owned(),
+        when: Condition::All(vec![
+            Condition::Host(HostRule::new("*.example.com")),
+            Condition::PathPrefix("/socket.io".to_owned()),
+            Condition::Source(vec!["10.0.0.0/8".parse().unwrap()]),
+        ]),
+        rate_limits: vec![RateLimitConfig {
+            delay: None,
+            ..RateLimitConfig::new(RateKey::Client, "100/s".parse().unwrap())
+        }],
+        ..everything_to("app")
     }];
     expected.upstreams[0].endpoints_file = Some(PathBuf::from("/etc/limpet/app.toml"));
+    expected.upstreams[0].probe = Some(ProbeConfig {
+        http: Some(HttpProbe {
+            host: Some("app.example.com".to_owned()),
+            body: Some("ok".to_owned()),
+            ..HttpProbe::new(ProbeMethod::Get, "/health")
+        }),
+        port: Some(9000),
+        fast_interval: Some(Duration::from_millis(500)),
+        down_interval: Some(Duration::from_secs(5)),
+        ..ProbeConfig::default()
+    });
     assert_eq!(load(&text.join("\n")), Ok(expected));
     assert!(keys > 30, "only {keys} keys were switched on");
 }
@@ -103,8 +120,13 @@ fn every_key_has_its_place() {
         [listener.web]
         bind = "127.0.0.1:8000"
         trusted = ["10.0.0.0/8", "::1"]
+        accept_proxy = "v2"
+        proxy_from = "10.1.0.0/16"
+        proxy_required = true
         max_connections = 7
         max_connections_per_client = 8
+        max_requests_per_client = 9
+        max_upgrades_per_client = 10
         max_head = "32KiB"
         head_timeout = "1s"
         body_timeout = "2s"
@@ -116,21 +138,27 @@ fn every_key_has_its_place() {
         host = "*.Example.COM"
         path_prefix = "/socket.io"
         upstream = "chat"
+        rate_limit = [
+            { per = "header:X-Api-Key", rate = "30/m", burst = 7, delay = 3, status = 429, keys = 100 },
+            { per = "route", rate = "50/s", nodelay = "on" },
+        ]
         [[route]]
         upstream = "app"
+        rate_limit = { rate = "5/s" }
         [upstream.chat]
         balance = "round_robin"
         affinity = []
         sid_tag = false
         endpoints = [{ address = "app01:3000", id = "one" }, "[::1]:3000", "10.0.0.1:80", "srv:_http._tcp.app"]
         endpoints_file = "chat.json"
-        probe = { interval = "4s", timeout = "5s", rise = 6, fall = 7 }
+        probe = { interval = "4s", timeout = "5s", rise = 6, fall = 7, spread = 0, http = "HEAD /up", version = "1.0", host = "a.b:80", expect = "200-299, 304", drain_on_404 = true, port = 81, fast_interval = "1s", down_interval = "9s" }
         outlier = { failures = 0, ejection = "8s" }
         connect_timeout = "9s"
         response_timeout = "500ms"
         tunnel_timeout = "2h"
         max_held_body = 0
         forwarded = ["rfc7239"]
+        send_proxy = "v1"
         [upstream.app]
         endpoints = "a:1, b:2 c:3"
         probe = false
@@ -156,8 +184,13 @@ fn every_key_has_its_place() {
                 name: "web".to_owned(),
                 bind: "127.0.0.1:8000".parse().unwrap(),
                 trusted: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+                accept_proxy: AcceptProxy::V2,
+                proxy_from: vec!["10.1.0.0/16".parse().unwrap()],
+                proxy_required: true,
                 max_connections: 7,
                 max_connections_per_client: 8,
+                max_requests_per_client: 9,
+                max_upgrades_per_client: 10,
                 max_head_bytes: 32 * 1024,
                 head_timeout: seconds(1),
                 body_timeout: seconds(2),
@@ -168,11 +201,26 @@ fn every_key_has_its_place() {
         routes: vec![
             RouteConfig {
                 listener: Some("other".to_owned()),
-                host: Some("*.example.com".to_owned()),
-                path_prefix: Some("/socket.io".to_owned()),
-                upstream: "chat".to_owned(),
+                when: Condition::All(vec![
+                    Condition::Host(HostRule::new("*.example.com")),
+                    Condition::PathPrefix("/socket.io".to_owned()),
+                ]),
+                rate_limits: vec![
+                    RateLimitConfig {
+                        burst: 7,
+                        delay: Some(3),
+                        status: 429,
+                        keys: 100,
+                        ..RateLimitConfig::new(RateKey::Header("X-Api-Key".to_owned()), "30/m".parse().unwrap())
+                    },
+                    RateLimitConfig { delay: None, ..RateLimitConfig::new(RateKey::Route, "50/s".parse().unwrap()) },
+                ],
+                ..everything_to("chat")
             },
-            everything_to("app"),
+            RouteConfig {
+                rate_limits: vec![RateLimitConfig::new(RateKey::Client, "5/s".parse().unwrap())],
+                ..everything_to("app")
+            },
         ],
         upstreams: vec![
             UpstreamConfig {
@@ -187,13 +235,32 @@ fn every_key_has_its_place() {
                     EndpointConfig::service("_http._tcp.app"),
                 ],
                 endpoints_file: Some(PathBuf::from("chat.json")),
-                probe: Some(ProbeConfig { interval: seconds(4), timeout: seconds(5), rise: 6, fall: 7 }),
+                probe: Some(ProbeConfig {
+                    http: Some(HttpProbe {
+                        method: ProbeMethod::Head,
+                        path: "/up".to_owned(),
+                        host: Some("a.b:80".to_owned()),
+                        version: Version::Http10,
+                        expect: vec![200..=299, 304..=304],
+                        body: None,
+                        drain_on_404: true,
+                    }),
+                    port: Some(81),
+                    interval: seconds(4),
+                    timeout: seconds(5),
+                    fast_interval: Some(seconds(1)),
+                    down_interval: Some(seconds(9)),
+                    rise: 6,
+                    fall: 7,
+                    spread_percent: 0,
+                }),
                 outlier: OutlierConfig { failures: 0, ejection: seconds(8) },
                 connect_timeout: seconds(9),
                 response_timeout: Duration::from_millis(500),
                 tunnel_timeout: seconds(7200),
                 max_held_body_bytes: 0,
                 forwarded: Forwarded { x_forwarded: false, x_real_ip: false, rfc7239: true },
+                send_proxy: SendProxy::V1,
             },
             UpstreamConfig {
                 probe: None,
@@ -240,10 +307,13 @@ fn keys_never_show_in_debug_output() {
 #[test]
 fn remarks_name_what_looks_like_a_mistake() {
     let text = format!(
-        "{SMALL}[upstream.old]\nendpoints = [\"old:1\"]\n[[route]]\nupstream = \"app\"\n[listener.open]\nbind = \":1\"\ntrusted = [\"0.0.0.0/0\"]\n"
+        "{SMALL}[upstream.old]\nendpoints = [\"old:1\"]\n[[route]]\nupstream = \"app\"\n[listener.open]\nbind = \":1\"\ntrusted = [\"0.0.0.0/0\"]\naccept_proxy = \"any\"\n"
     );
-    let expected =
-        ["no route leads to upstream old", "listener open trusts everybody, so any client can claim any address"];
-    assert_eq!(super::remarks(&load(&text).unwrap()), expected);
-    assert!(super::remarks(&small()).is_empty());
+    let expected = [
+        "no route leads to upstream old",
+        "listener open trusts everybody, so any client can claim any address",
+        "listener open believes the PROXY header of everybody who can reach it; name the proxies in proxy_from",
+    ];
+    assert_eq!(remarks(&load(&text).unwrap()), expected);
+    assert!(remarks(&small()).is_empty());
 }

@@ -8,8 +8,8 @@ use toml::de::DeTable;
 use super::part::{Part, default, example, required, table};
 use super::reader::{Entry, Reader, unread};
 use super::value;
-use super::{Affinity, Balance, EndpointConfig, Forwarded, OutlierConfig, ProbeConfig};
-use super::{affinity, endpoint, forwarded, outlier, probe};
+use super::{Affinity, Balance, EndpointConfig, Forwarded, OutlierConfig, ProbeConfig, SendProxy};
+use super::{affinity, endpoint, forwarded, outlier, probe, proxy};
 
 /// A named group of endpoints.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +43,8 @@ pub struct UpstreamConfig {
     pub max_held_body_bytes: usize,
     /// Which headers tell endpoints about the client.
     pub forwarded: Forwarded,
+    /// Which PROXY header begins each connection to an endpoint, those of probes included.
+    pub send_proxy: SendProxy,
 }
 
 impl UpstreamConfig {
@@ -62,6 +64,7 @@ impl UpstreamConfig {
             tunnel_timeout: Duration::from_secs(3600),
             max_held_body_bytes: 1024 * 1024,
             forwarded: Forwarded::default(),
+            send_proxy: SendProxy::Off,
         }
     }
 }
@@ -119,6 +122,12 @@ pub(super) const PART: Part = Part {
             "[\"x-forwarded\", \"x-real-ip\"]",
             "Headers that tell endpoints about the client: \"x-forwarded\", \"x-real-ip\", \"rfc7239\".",
         ),
+        default(
+            "send_proxy",
+            "\"off\"",
+            "The PROXY header that begins each connection to an endpoint and names the client: \"v1\" or \"v2\". Each\n\
+             client then has connections of its own. Probes send it without a client.",
+        ),
         table("probe"),
         table("outlier"),
     ],
@@ -140,6 +149,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>, table: &DeTable<'_
         "tunnel_timeout" => reader.set(entry, value::duration, &mut it.tunnel_timeout),
         "max_held_body" => reader.set(entry, value::held_body_bytes, &mut it.max_held_body_bytes),
         "forwarded" => forwarded::read(reader, entry, &mut it.forwarded),
+        "send_proxy" => reader.set(entry, proxy::send, &mut it.send_proxy),
         _ => unread(reader, entry),
     });
     upstream

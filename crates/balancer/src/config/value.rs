@@ -277,7 +277,8 @@ fn one_of(candidates: &[&str]) -> String {
     }
 }
 
-fn word<T: Copy>(what: &str, text: &str, words: &[(&str, T)]) -> Parsed<T> {
+/// Reads one of several words.
+pub(super) fn word<T: Copy>(what: &str, text: &str, words: &[(&str, T)]) -> Parsed<T> {
     words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         format!("unknown {what} {text:?}; {}", one_of(&known))

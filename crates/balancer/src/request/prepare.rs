@@ -13,10 +13,13 @@ use limpet_proto::http1::{Method, Version};
 
 use super::answer::Error;
 use super::head;
+use super::local::LocalRequest;
 use crate::affinity::{self, Binding, Evidence, LastTag, Plan};
 use crate::client::{Origin, address};
 use crate::config::Affinity;
+use crate::limit::{self, Admitted};
 use crate::net::stream::Outgoing;
+use crate::route::{Action, Route};
 use crate::shared::Shared;
 use crate::upstream::Upstream;
 
@@ -44,8 +47,12 @@ pub struct Request {
     pub upgrade: bool,
     /// The client's address, behind trusted proxies too.
     pub client: IpAddr,
-    /// The upstream of the route that matched.
+    /// The route that matched.
+    pub route: Arc<Route>,
+    /// Its upstream.
     pub upstream: Arc<Upstream>,
+    /// What the limits say of it, and the places that it holds.
+    pub admitted: Admitted,
     /// Where it is to go.
     pub plan: Plan,
     /// How that was decided.
@@ -87,6 +94,15 @@ impl Request {
     }
 }
 
+/// A request whose route is known.
+#[derive(Debug)]
+pub enum Prepared {
+    /// An endpoint is to answer it.
+    Forward(Request),
+    /// Its route answers it.
+    Local(LocalRequest),
+}
+
 /// Prepares a request.
 ///
 /// # Errors
@@ -96,8 +112,15 @@ pub fn prepare(
     origin: &Origin,
     last_tag: &mut LastTag,
     request: &RequestHead<'_, '_>,
-) -> Result<Request, Error> {
-    let upstream = shared.routes.load().find(origin.listener, request).ok_or(Error::NoRoute)?;
+) -> Result<Prepared, Error> {
+    let listener = &shared.listeners[origin.listener];
+    let client = address::resolve(origin, &listener.config.trusted, &request.lines);
+    let route = shared.routes.load().find(origin.listener, client, request).ok_or(Error::NoRoute)?;
+    let admitted = limit::admit(&listener.in_progress, &route.limits, client, request);
+    let Action::Upstream(upstream) = &route.action else {
+        return Ok(Prepared::Local(LocalRequest::new(request, client, route, admitted)));
+    };
+    let upstream = Arc::clone(upstream);
     let query_text = request.target.query();
     let query = match query_text {
         Some(text) if upstream.config().affinity.contains(&Affinity::Sid) => query::parse(text.as_bytes())?,
@@ -123,7 +146,6 @@ pub fn prepare(
         Some(name) => shared.user_agents.number(name),
         None => 0,
     };
-    let trusted = &shared.listeners[origin.listener].config.trusted;
     let mut out = Outgoing::with_capacity(request.lines.len_bytes() + 256);
     let rewrite = head::Rewrite {
         // The sid as the endpoint knows it takes the place of the one that carries a tag.
@@ -134,12 +156,13 @@ pub fn prepare(
         forwarded: upstream.config().forwarded,
     };
     head::write_request(request, origin, &rewrite, &mut out.bytes);
-    Ok(Request {
+    Ok(Prepared::Forward(Request {
         method: request.method,
         version: request.version,
         keep_alive: request.keeps_alive(),
         upgrade: request.upgrade,
-        client: address::resolve(origin, trusted, &request.lines),
+        client,
+        admitted,
         plan: binding.plan,
         evidence: binding.evidence,
         session,
@@ -147,6 +170,7 @@ pub fn prepare(
         head_bytes: out.bytes.len(),
         out,
         repeatable: request.method.is_safe() && request.framing == Framing::Empty,
+        route,
         upstream,
-    })
+    }))
 }

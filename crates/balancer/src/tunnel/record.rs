@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::close::Closed;
 use crate::access_log;
+use crate::limit::concurrency::Place;
 use crate::net::limit::Permit;
 use crate::shared::Shared;
 use crate::upstream::Upstream;
@@ -31,6 +32,8 @@ pub struct Record {
     pub upstream: Arc<Upstream>,
     /// The load that the tunnel is.
     pub load: Load,
+    /// Its place among its client's tunnels.
+    pub place: Place,
     /// The client connection that it counts as.
     pub permit: Permit,
 }

@@ -10,6 +10,7 @@ use super::*;
 use crate::affinity::key::{KeyRing, generate_line};
 use crate::affinity::tag::TagKeys;
 use crate::config::{Config, EndpointConfig, UpstreamConfig};
+use crate::limit::concurrency::Place;
 use crate::net::deadline;
 use crate::net::limit::Connections;
 use crate::route::Routes;
@@ -59,6 +60,7 @@ fn record(tunnel_timeout: Duration, expect_open: bool) -> Record {
         user_agent: 0,
         upstream: Arc::new(Upstream::new(config)),
         load: Load::take(&endpoint),
+        place: Place::default(),
         permit: connections.enter(address.ip()).unwrap(),
     }
 }

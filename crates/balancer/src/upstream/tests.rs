@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{EndpointConfig, Forwarded, OutlierConfig};
+use crate::config::{EndpointConfig, Forwarded, OutlierConfig, SendProxy};
 
 fn upstream(balance: Balance, count: u16) -> Upstream {
     let config = UpstreamConfig {
@@ -16,6 +16,7 @@ fn upstream(balance: Balance, count: u16) -> Upstream {
         tunnel_timeout: Duration::from_secs(60),
         max_held_body_bytes: 1024,
         forwarded: Forwarded { x_forwarded: true, x_real_ip: true, rfc7239: false },
+        send_proxy: SendProxy::Off,
     };
     let upstream = Upstream::new(config);
     let endpoints = (1..=count).map(|port| {

@@ -46,6 +46,11 @@ impl<'b> Lines<'_, 'b> {
         self.kinds.iter().zip(self.headers).filter(move |(known, _)| **known == kind).map(|(_, header)| header.value)
     }
 
+    /// Returns the values of all headers of this name, ignoring case.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+    }
+
     /// Returns the length of the whole head in bytes.
     pub fn len_bytes(&self) -> usize {
         self.bytes.len()
