@@ -12,6 +12,7 @@
 
 mod departed;
 pub mod dns;
+mod file;
 pub mod group;
 pub mod handle;
 pub mod name;
@@ -27,8 +28,10 @@ use tokio::task::JoinSet;
 
 pub use self::handle::{Endpoints, Refusal};
 
+use self::dns::Dns;
+use self::file::Files;
 use self::group::{Group, Wanted};
-use self::handle::{CONFIGURATION, Command, WAITING};
+use self::handle::{CONFIGURATION, Command, FILE, WAITING};
 use self::name::{Answer, Name, Say, Target};
 use crate::config::{DnsConfig, EndpointConfig};
 use crate::upstream::Upstream;
@@ -45,7 +48,9 @@ pub struct Discovery {
     groups: Vec<Group>,
     names: HashMap<Target, Name>,
     lookups: JoinSet<(Target, Answer)>,
-    dns: DnsConfig,
+    limits: DnsConfig,
+    dns: Arc<Dns>,
+    files: Files,
     commands: mpsc::Receiver<Command>,
     handle: Endpoints,
 }
@@ -60,13 +65,20 @@ impl Discovery {
         let groups = upstreams.iter().map(|upstream| {
             let mut group = Group::new(Arc::clone(upstream));
             group.set(CONFIGURATION, upstream.config().endpoints.clone())?;
+            group.set(FILE, Vec::new())?;
             Ok(group)
         });
+        let file = |upstream: &Arc<Upstream>| {
+            let path = upstream.config().endpoints_file.clone()?;
+            Some((upstream.name().to_owned(), path))
+        };
         Ok(Self {
             groups: groups.collect::<Result<_, Refusal>>()?,
             names: HashMap::new(),
             lookups: JoinSet::new(),
-            dns,
+            limits: dns.clone(),
+            dns: Arc::new(Dns::new(dns)),
+            files: Files::watch(upstreams.iter().filter_map(file)),
             commands,
             handle: Endpoints::new(sender),
         })
@@ -79,6 +91,7 @@ impl Discovery {
 
     /// Applies the first endpoints; waits for the names among them, but not for long.
     pub async fn begin(&mut self) {
+        self.read_files(true);
         self.apply_all();
         let deadline = tokio::time::Instant::now() + START_WAIT;
         while self.names.values().any(|name| !name.is_answered()) {
@@ -109,6 +122,7 @@ impl Discovery {
                 // This end of the channel holds a sender, so that it never ends.
                 Some(command) = self.commands.recv() => self.handle_command(command),
                 Some(result) = self.lookups.join_next() => self.handle_answer(result),
+                () = self.files.wait() => self.read_files(false),
                 () = wake => self.start_lookups(),
             }
         }
@@ -129,6 +143,7 @@ impl Discovery {
                 let _ = done.send(outcome);
             }
             Command::ReadFiles { done } => {
+                self.read_files(true);
                 let _ = done.send(());
             }
         }
@@ -138,6 +153,14 @@ impl Discovery {
         self.group(upstream)?.set(source, set)?;
         self.apply_all();
         Ok(())
+    }
+
+    fn read_files(&mut self, all: bool) {
+        for (upstream, set) in self.files.read(all) {
+            if let Err(refusal) = self.set(&upstream, FILE, set) {
+                self.files.refused(&upstream, &refusal.to_string());
+            }
+        }
     }
 
     fn group(&mut self, upstream: &str) -> Result<&mut Group, Refusal> {
@@ -151,7 +174,7 @@ impl Discovery {
         let Ok((target, answer)) = result else { return };
         // Nobody may want it any more.
         let Some(name) = self.names.get_mut(&target) else { return };
-        let effect = name.handle_answer(answer, &self.dns, Instant::now());
+        let effect = name.handle_answer(answer, &self.limits, Instant::now());
         match effect.say {
             Some(Say::Trouble(reason)) if name.places().is_empty() => {
                 tracing::warn!("{target} does not resolve: {reason}; it is tried again every few seconds");
@@ -178,9 +201,10 @@ impl Discovery {
             }
             if name.due() <= now {
                 name.begin(now);
-                let target = target.clone();
+                let (target, dns) = (target.clone(), Arc::clone(&self.dns));
+                let current: Vec<SocketAddr> = name.places().iter().map(|place| place.address).collect();
                 self.lookups.spawn(async move {
-                    let answer = dns::look_up(&target).await;
+                    let answer = dns.look_up(&target, &current).await;
                     (target, answer)
                 });
             }
@@ -192,6 +216,7 @@ impl Discovery {
         let now = Instant::now();
         let targets: HashSet<Target> = self.groups.iter().flat_map(Group::configs).filter_map(Target::of).collect();
         self.names.retain(|target, _| targets.contains(target));
+        self.dns.retain(|target| targets.contains(target));
         for target in targets {
             self.names.entry(target).or_insert_with(|| Name::new(now));
         }

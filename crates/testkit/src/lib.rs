@@ -4,6 +4,7 @@
 
 pub mod apache;
 pub mod corpus;
+pub mod dnsmasq;
 pub mod haproxy;
 pub mod http;
 pub mod limpet;

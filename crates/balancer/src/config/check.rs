@@ -103,7 +103,7 @@ fn upstreams(config: &Config, journal: &mut Journal) {
     for upstream in &config.upstreams {
         let key = format!("upstream.{}.endpoints", upstream.name);
         // A list whose items are all wrong has been reported already.
-        if upstream.endpoints.is_empty() && !journal.has_error(&key) {
+        if upstream.endpoints.is_empty() && upstream.endpoints_file.is_none() && !journal.has_error(&key) {
             journal.complain(&key, "no endpoints; write for example endpoints = [\"app01:3000\", \"app02:3000\"]");
         }
         for (n, message) in repetitions(&upstream.endpoints) {

@@ -47,6 +47,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Adds an error at an offset of the text that concerns no key.
+    pub(super) fn complain_at_offset(&mut self, offset: usize, message: impl Into<String>) {
+        let line = self.line(offset);
+        self.journal.complain_at_line(Some(line), message);
+    }
+
     /// Adds an error about a value.
     pub(super) fn complain(&mut self, entry: Entry<'_>, message: impl Into<String>) {
         self.journal.complain(entry.path, message);

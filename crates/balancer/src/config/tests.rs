@@ -85,6 +85,7 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
         }],
         ..everything_to("app")
     }];
+    expected.upstreams[0].endpoints_file = Some(PathBuf::from("/etc/limpet/app.toml"));
     expected.upstreams[0].probe = Some(ProbeConfig {
         http: Some(HttpProbe {
             host: Some("app.example.com".to_owned()),
@@ -149,6 +150,7 @@ fn every_key_has_its_place() {
         affinity = []
         sid_tag = false
         endpoints = [{ address = "app01:3000", id = "one" }, "[::1]:3000", "10.0.0.1:80", "srv:_http._tcp.app"]
+        endpoints_file = "chat.json"
         probe = { interval = "4s", timeout = "5s", rise = 6, fall = 7, spread = 0, http = "HEAD /up", version = "1.0", host = "a.b:80", expect = "200-299, 304", drain_on_404 = true, port = 81, fast_interval = "1s", down_interval = "9s" }
         outlier = { failures = 0, ejection = "8s" }
         connect_timeout = "9s"
@@ -232,6 +234,7 @@ fn every_key_has_its_place() {
                     endpoint("10.0.0.1", 80),
                     EndpointConfig::service("_http._tcp.app"),
                 ],
+                endpoints_file: Some(PathBuf::from("chat.json")),
                 probe: Some(ProbeConfig {
                     http: Some(HttpProbe {
                         method: ProbeMethod::Head,

@@ -1,10 +1,11 @@
 //! `[upstream.NAME]`: a named group of endpoints.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::part::{Part, default, required, table};
+use super::part::{Part, default, example, required, table};
 use super::reader::{Entry, Reader, unread};
 use super::value;
 use super::{Affinity, Balance, EndpointConfig, Forwarded, OutlierConfig, ProbeConfig, SendProxy};
@@ -23,6 +24,8 @@ pub struct UpstreamConfig {
     pub sid_tag: bool,
     /// The addresses.
     pub endpoints: Vec<EndpointConfig>,
+    /// A watched file of more addresses.
+    pub endpoints_file: Option<PathBuf>,
     /// Active health evidence; `None` switches it off.
     pub probe: Option<ProbeConfig>,
     /// Passive health evidence.
@@ -53,6 +56,7 @@ impl UpstreamConfig {
             affinity: vec![Affinity::Sid],
             sid_tag: true,
             endpoints,
+            endpoints_file: None,
             probe: Some(ProbeConfig::default()),
             outlier: OutlierConfig::default(),
             connect_timeout: Duration::from_secs(2),
@@ -74,7 +78,14 @@ pub(super) const PART: Part = Part {
             "endpoints",
             "[]",
             "\"HOST:PORT\" or { address = \"HOST:PORT\", id = \"ID\" }. A name with several addresses gives one endpoint\n\
-             each. The id keeps sessions across a change of address. Also LIMPET_UPSTREAM. Required.",
+             each, and \"srv:NAME\" takes addresses, ports and weights from SRV records. The id keeps sessions across a\n\
+             change of address. Also LIMPET_UPSTREAM. Required, unless there is an endpoints_file.",
+        ),
+        example(
+            "endpoints_file",
+            "\"/etc/limpet/app.toml\"",
+            "A file of more endpoints, which is watched and can change at any time: TOML with endpoints = [...] as here,\n\
+             or JSON if its name ends in .json. A file that is wrong or gone changes nothing.",
         ),
         default(
             "balance",
@@ -130,6 +141,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>, table: &DeTable<'_
         "affinity" => affinity::read(reader, entry, &mut it.affinity),
         "sid_tag" => reader.set(entry, value::switch, &mut it.sid_tag),
         "endpoints" => endpoint::read(reader, entry, &mut it.endpoints),
+        "endpoints_file" => it.endpoints_file = reader.value(entry, value::path),
         "probe" => it.probe = probe::read(reader, entry),
         "outlier" => outlier::read(reader, entry, &mut it.outlier),
         "connect_timeout" => reader.set(entry, value::duration, &mut it.connect_timeout),

@@ -9,6 +9,7 @@ fn upstream(balance: Balance, count: u16) -> Upstream {
         affinity: vec![],
         sid_tag: true,
         endpoints: vec![],
+        endpoints_file: None,
         probe: None,
         outlier: OutlierConfig { failures: 1, ejection: Duration::from_secs(10) },
         connect_timeout: Duration::from_secs(1),
