@@ -20,6 +20,7 @@ mod error;
 mod file;
 mod forwarded;
 mod journal;
+mod lint;
 mod listener;
 mod outlier;
 mod part;
