@@ -13,7 +13,7 @@ use limpet_balancer::config::{
 };
 
 use crate::failure::{Failure, print};
-use crate::load::load;
+use crate::load::load_and_lint;
 
 /// Checks a configuration, resolves its names and says what it would do.
 #[derive(Args)]
@@ -29,8 +29,12 @@ pub(crate) struct Check {
 impl Check {
     /// Prints what the configuration would do.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let config = load(self.config.as_deref(), |_| ())?;
-        let (text, failed) = describe(&config);
+        let (config, found) = load_and_lint(self.config.as_deref())?;
+        let (mut text, failed) = describe(&config);
+        for remark in found {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "remark: {remark}");
+        }
         print(&text)?;
         match failed {
             0 => Ok(()),
