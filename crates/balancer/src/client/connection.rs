@@ -173,6 +173,7 @@ fn join(upgraded: Upgraded, client: Stream, origin: &Origin, permit: Permit) -> 
         upstream: request.upstream,
         load,
         place: request.admitted.tunnel,
+        slot: request.slot,
         permit,
     };
     Ok(Tunnel { client, upstream, head, to_client, to_upstream, record })

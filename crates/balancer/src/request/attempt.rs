@@ -12,6 +12,7 @@ use limpet_proto::http1::response_head::ResponseHead;
 
 use super::head;
 use super::prepare::Request;
+use super::slot;
 use crate::client::{Client, ClientError};
 use crate::clock;
 use crate::net::buffer::BUFFER_BYTES;
@@ -20,6 +21,7 @@ use crate::net::deadline::Deadline;
 use crate::net::stream::{Outgoing, Stream};
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Endpoint;
+use crate::upstream::queue::Refusal;
 use crate::worker::Worker;
 
 /// Interim responses that an endpoint may send before the final one.
@@ -68,6 +70,9 @@ pub enum Failure {
     /// The client did not send its body in time.
     #[error("no request body in time")]
     BodyTimeout,
+    /// The request has waited in vain for a slot of the endpoint.
+    #[error(transparent)]
+    Queue(Refusal),
 }
 
 /// Sends a request to an endpoint and waits for its response. A kept connection that turns out to be closed is
@@ -81,6 +86,7 @@ pub async fn send(
     request: &mut Request,
     endpoint: &Arc<Endpoint>,
 ) -> Result<Response, Failure> {
+    slot::hold(client, request, endpoint).await?;
     let kept = worker.pool.borrow_mut().take(endpoint, request.repeatable, clock::coarse_ms());
     let result = match kept {
         Some(stream) => match exchange(client, request, stream).await {
@@ -96,7 +102,7 @@ pub async fn send(
         // Whoever asked decides whether that is a failure.
         Ok(response) if response.is_refusal() => {}
         Ok(_) => endpoint.health().handle_success(),
-        Err(Failure::Client(_) | Failure::BodyTimeout) => {}
+        Err(Failure::Client(_) | Failure::BodyTimeout | Failure::Queue(_)) => {}
         Err(failure) => request.upstream.note_failure(endpoint, &failure.to_string()),
     }
     result

@@ -14,6 +14,7 @@ use crate::net::limit::Permit;
 use crate::shared::Shared;
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Load;
+use crate::upstream::queue::Slot;
 
 /// What is known about a tunnel and what it holds until it ends.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Record {
     pub load: Load,
     /// Its place among its client's tunnels.
     pub place: Place,
+    /// The slot at an endpoint with a limit, which the tunnel has while it lives.
+    pub slot: Option<Slot>,
     /// The client connection that it counts as.
     pub permit: Permit,
 }

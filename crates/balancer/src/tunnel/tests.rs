@@ -61,6 +61,7 @@ fn record(tunnel_timeout: Duration, expect_open: bool) -> Record {
         upstream: Arc::new(Upstream::new(config)),
         load: Load::take(&endpoint),
         place: Place::default(),
+        slot: None,
         permit: connections.enter(address.ip()).unwrap(),
     }
 }
