@@ -146,7 +146,14 @@ fn every_key_has_its_place() {
         upstream = "app"
         rate_limit = { rate = "5/s" }
         [upstream.chat]
-        balance = "round_robin"
+        balance = "hash"
+        hash = "ketama"
+        hash_key = "header:X-User"
+        hash_balance_factor = 125
+        all_backups = true
+        slow_start = "30s"
+        queue_timeout = "6s"
+        max_queue = 10
         affinity = []
         sid_tag = false
         endpoints = [{ address = "app01:3000", id = "one" }, "[::1]:3000", "10.0.0.1:80", "srv:_http._tcp.app"]
@@ -225,7 +232,14 @@ fn every_key_has_its_place() {
         upstreams: vec![
             UpstreamConfig {
                 name: "chat".to_owned(),
-                balance: Balance::RoundRobin,
+                balance: Balance::Hash,
+                hash: Hash::Ketama,
+                hash_key: HashKey::Header("X-User".to_owned()),
+                hash_balance_factor: 125,
+                all_backups: true,
+                slow_start: seconds(30),
+                queue_timeout: seconds(6),
+                max_queue: 10,
                 affinity: vec![],
                 sid_tag: false,
                 endpoints: vec![

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::suggest::nearest;
-use super::{AccessLog, AdminState, Affinity, Balance, DnsFamily, EndpointConfig, endpoint};
+use super::{AccessLog, AdminState, Affinity, Balance, DnsFamily, EndpointConfig, Hash, endpoint};
 
 /// A value, or what is wrong with its text.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -222,6 +222,16 @@ pub(super) fn name(text: &str) -> Parsed<String> {
 /// Reads how sessions are placed.
 pub(super) fn balance(text: &str) -> Parsed<Balance> {
     word("algorithm", text, &Balance::ALL.map(|value| (value.as_str(), value)))
+}
+
+/// Reads how a key becomes an endpoint.
+pub(super) fn hash(text: &str) -> Parsed<Hash> {
+    word("hash", text, &Hash::ALL.map(|value| (value.as_str(), value)))
+}
+
+/// Reads a duration that may be switched off, which is then zero.
+pub(super) fn duration_or_off(text: &str) -> Parsed<Duration> {
+    if text == "off" || text == "false" { Ok(Duration::ZERO) } else { duration(text) }
 }
 
 /// Reads what the operator wants of an endpoint.

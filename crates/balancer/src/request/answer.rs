@@ -76,7 +76,7 @@ impl Error {
             Self::TooManyConnections => (429, "Too Many Requests"),
             Self::Limit(refusal) => refusal.status(),
             Self::NoRoute => (404, "Not Found"),
-            Self::NoEndpoint | Self::Endpoint(Failure::Connect(_)) => (503, "Service Unavailable"),
+            Self::NoEndpoint | Self::Endpoint(Failure::Connect(_) | Failure::Queue(_)) => (503, "Service Unavailable"),
             Self::Endpoint(Failure::Timeout) => (504, "Gateway Timeout"),
             Self::Endpoint(Failure::Client(ClientError::Body(_))) => (400, "Bad Request"),
             Self::Endpoint(Failure::Client(_)) => return None,

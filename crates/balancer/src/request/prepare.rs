@@ -12,8 +12,8 @@ use limpet_proto::http1::request_head::RequestHead;
 use limpet_proto::http1::{Method, Version};
 
 use super::answer::Error;
-use super::head;
 use super::local::LocalRequest;
+use super::{head, slot};
 use crate::affinity::{self, Binding, Evidence, LastTag, Plan};
 use crate::client::{Origin, address};
 use crate::config::Affinity;
@@ -22,6 +22,7 @@ use crate::net::stream::Outgoing;
 use crate::route::{Action, Route};
 use crate::shared::Shared;
 use crate::upstream::Upstream;
+use crate::upstream::queue::Slot;
 
 /// What a request says about its Engine.IO session.
 #[derive(Debug, Default)]
@@ -59,6 +60,10 @@ pub struct Request {
     pub evidence: Evidence,
     /// Its Engine.IO session.
     pub session: Session,
+    /// The key of `balance = "hash"`, unless it is the client's address.
+    pub hash_key: Option<Box<[u8]>>,
+    /// The slot at an endpoint with a limit, while the request is there.
+    pub slot: Option<Slot>,
     /// The client's user agent, interned; 0 where nobody needs it.
     pub user_agent: u16,
     /// The head for the endpoint, and the part of the body that was taken.
@@ -176,6 +181,8 @@ pub fn prepare(
         plan: binding.plan,
         evidence: binding.evidence,
         session,
+        hash_key: slot::key(upstream.config(), request),
+        slot: None,
         user_agent,
         head_bytes: out.bytes.len(),
         out,
