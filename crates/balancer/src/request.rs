@@ -197,8 +197,10 @@ async fn locate(
         return Err(Error::UnknownSession);
     };
     let upstream = Arc::clone(&request.upstream);
-    if attempt::hold_body(client, request).await.is_err() {
-        return Err(Error::UnknownSession);
+    match attempt::hold_body(client, request).await {
+        Ok(()) => {}
+        Err(Failure::Client(ClientError::BodyTooLarge)) => return Err(Error::BodyTooLarge),
+        Err(_) => return Err(Error::UnknownSession),
     }
     let search = loop {
         match upstream.locator.begin(sid.as_str(), Instant::now()) {

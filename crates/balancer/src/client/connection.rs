@@ -206,6 +206,10 @@ fn take_request(
     let framing = head.framing;
     http1.stream.consume(head_bytes);
     client.begin_request(framing);
+    match request.route().max_body_bytes {
+        0 => {}
+        max_bytes => client.limit_body(max_bytes),
+    }
     if let Prepared::Forward(request) = &mut request {
         client.take_arrived_body(&mut request.out.bytes).map_err(|error| Error::Endpoint(error.into()))?;
         log.received(request.received_bytes());

@@ -73,7 +73,8 @@ impl<'a> Reader<'a> {
                 let known: Vec<&str> = part.names().collect();
                 let elsewhere: Vec<_> = defaults::PARTS.iter().filter(|part| part.knows(entry.key)).collect();
                 let message = if !elsewhere.is_empty() && nearest(entry.key, known.iter().copied()).is_none() {
-                    let titles: Vec<_> = elsewhere.iter().map(|part| part.title).collect();
+                    let mut titles: Vec<_> = elsewhere.iter().map(|part| part.title).collect();
+                    titles.dedup();
                     format!("unknown key here; it belongs in {}", titles.join(" or "))
                 } else {
                     format!("unknown key; {}", value::choices(entry.key, &known))

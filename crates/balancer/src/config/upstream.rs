@@ -57,6 +57,9 @@ pub struct UpstreamConfig {
     /// Largest request body that is held to locate an unknown version 3 session; costs at most this much per such request.
     /// 1 MiB by default, just above the 1 MB that Socket.IO takes (`maxHttpBufferSize`); 0 holds none.
     pub max_held_body_bytes: usize,
+    /// Largest request body, 0 for no limit, unless the route says otherwise. Bodies pass as they come: a limit saves
+    /// the endpoints' memory, not the balancer's. None by default, since the application has its own.
+    pub max_body_bytes: u64,
     /// Which headers tell endpoints about the client.
     pub forwarded: Forwarded,
     /// Which PROXY header begins each connection to an endpoint, those of probes included.
@@ -86,6 +89,7 @@ impl UpstreamConfig {
             response_timeout: Duration::from_secs(60),
             tunnel_timeout: Duration::from_secs(3600),
             max_held_body_bytes: 1024 * 1024,
+            max_body_bytes: 0,
             forwarded: Forwarded::default(),
             send_proxy: SendProxy::Off,
         }
@@ -178,6 +182,11 @@ pub(super) const PART: Part = Part {
              Costs this much memory per such request.",
         ),
         default(
+            "max_body",
+            "0",
+            "Largest request body, such as \"20MiB\"; larger ones get 413. 0 for no limit. A route can have its own.",
+        ),
+        default(
             "forwarded",
             "[\"x-forwarded\", \"x-real-ip\"]",
             "Headers that tell endpoints about the client: \"x-forwarded\", \"x-real-ip\", \"rfc7239\".",
@@ -215,6 +224,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>, table: &DeTable<'_
         "response_timeout" => reader.set(entry, value::duration, &mut it.response_timeout),
         "tunnel_timeout" => reader.set(entry, value::duration, &mut it.tunnel_timeout),
         "max_held_body" => reader.set(entry, value::held_body_bytes, &mut it.max_held_body_bytes),
+        "max_body" => reader.set(entry, value::body_bytes, &mut it.max_body_bytes),
         "forwarded" => forwarded::read(reader, entry, &mut it.forwarded),
         "send_proxy" => reader.set(entry, proxy::send, &mut it.send_proxy),
         _ => unread(reader, entry),

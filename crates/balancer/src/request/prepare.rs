@@ -19,6 +19,7 @@ use crate::client::{Origin, address};
 use crate::config::Affinity;
 use crate::limit::{self, Admitted};
 use crate::net::stream::Outgoing;
+use crate::route::edits::{self, Facts};
 use crate::route::{Action, Route};
 use crate::shared::Shared;
 use crate::upstream::Upstream;
@@ -116,12 +117,20 @@ impl Prepared {
             Self::Local(request) => request.client,
         }
     }
+
+    /// Returns the route that matched.
+    pub fn route(&self) -> &Arc<Route> {
+        match self {
+            Self::Forward(request) => &request.route,
+            Self::Local(request) => &request.route,
+        }
+    }
 }
 
 /// Prepares a request.
 ///
 /// # Errors
-/// [`Error`] when no route matches or the query is ambiguous.
+/// [`Error`] when no route matches, the body is too large for it, or the query is ambiguous.
 pub fn prepare(
     shared: &Shared,
     origin: &Origin,
@@ -131,9 +140,15 @@ pub fn prepare(
     let listener = &shared.listeners[origin.listener];
     let client = address::resolve(origin, &listener.config.trusted, &request.lines);
     let route = shared.routes.load().find(origin.listener, client, request).ok_or(Error::NoRoute)?;
+    if let Framing::Length(length) = request.framing
+        && route.max_body_bytes != 0
+        && length > route.max_body_bytes
+    {
+        return Err(Error::BodyTooLarge);
+    }
     let admitted = limit::admit(&listener.in_progress, &route.limits, client, request);
     let Action::Upstream(upstream) = &route.action else {
-        return Ok(Prepared::Local(LocalRequest::new(request, client, route, admitted)));
+        return LocalRequest::new(request, client, route, admitted).map(Prepared::Local);
     };
     let upstream = Arc::clone(upstream);
     let query_text = request.target.query();
@@ -171,6 +186,7 @@ pub fn prepare(
         forwarded: upstream.config().forwarded,
     };
     head::write_request(request, origin, &rewrite, &mut out.bytes);
+    edits::apply(&route.config.request_headers, Facts { client, endpoint: "" }, &mut out.bytes);
     Ok(Prepared::Forward(Request {
         method: request.method,
         version: request.version,
