@@ -85,3 +85,17 @@ fn a_body_that_grows_too_large_never_looks_complete() {
     app.wait_for("end", |event| (*event == Event::Ended(connection)).then_some(()));
     assert!(app.requests().is_empty(), "the endpoint must not take the part for the whole");
 }
+
+#[test]
+fn a_body_that_is_held_for_a_look_up_is_bounded_too() {
+    let app = Endpoint::start(Conduct::Handshakes).expect("a port");
+    let limpet = balancer(&format!("{LIMITS}{}", upstream("app", &app)));
+    let mut client = RawClient::connect(limpet.address).expect("it accepts");
+    let target = "/small?EIO=3&transport=polling&sid=unknown-to-everybody";
+    let head = format!("POST {target} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(format!("{head}4\r\nabcd\r\n").as_bytes()).expect("sent");
+    client.send(b"1\r\ne\r\n0\r\n\r\n").expect("sent");
+    let response = client.response().expect("an answer");
+    assert_eq!((response.status, response.header("connection")), (413, Some("close")));
+    assert!(app.requests().is_empty());
+}

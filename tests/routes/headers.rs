@@ -76,7 +76,10 @@ fn an_upgrade_is_changed_and_stays_one() {
         _ => None,
     });
     assert!(head.contains("\r\nUpgrade: websocket\r\n") && head.contains("\r\nSec-WebSocket-Key: "), "{head}");
-    assert!(head.contains("\r\nX-Forwarded-Proto: https\r\n"), "{head}");
+    assert!(
+        head.contains("\r\nX-Forwarded-Proto: https\r\n") && !head.contains("X-Forwarded-Proto: http\r\n"),
+        "{head}"
+    );
 }
 
 #[test]

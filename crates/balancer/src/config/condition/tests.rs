@@ -93,8 +93,8 @@ fn conditions_that_cannot_hold_are_errors() {
         ("any = [{}]", "any[1]: is empty; name at least one condition"),
         ("not = {}", "not: is empty; name at least one condition"),
         ("not = \"a\"", "not: expected a table, found a string; write { path_prefix = \"/socket.io\" }"),
-        ("not = { hosts = \"a\" }", "not.hots: unknown key; did you mean \"host\"?"),
-        ("not = { upstream = \"a\" }", "not.upstream: unknown key here; it belongs in [[route]]"),
+        ("not = { hosts = \"a\" }", "not.hosts: unknown key; did you mean \"host\"?"),
+        ("not = { to = \"a\" }", "not.to: unknown key here; it belongs in [[route]]"),
     ] {
         match when(conditions) {
             Err(error) => assert!(error.ends_with(&format!("route[1].{expected}")), "{conditions}: {error}"),

@@ -1,6 +1,6 @@
 //! What routes do with their requests, and what they must not do.
 
-use super::super::{ActionConfig, HeaderEdits, RouteConfig, remarks};
+use super::super::{ActionConfig, Draft, HeaderEdits, RouteConfig, remarks};
 use super::{SMALL, load};
 
 /// Reads a file with this route alone.
@@ -104,6 +104,7 @@ fn no_change_of_headers_can_break_a_message() {
         for side in ["request_headers", "response_headers"] {
             let error = route(&format!("upstream = \"app\"\n{side} = {{ {edits} }}")).expect_err(edits);
             assert!(error.contains(expected), "{edits}: {error}");
+            assert_eq!(error.lines().count(), 1, "{edits}: {error}");
         }
     }
     for (edits, expected) in [
@@ -147,4 +148,19 @@ fn a_limit_of_bodies_belongs_to_the_route_or_the_upstream() {
     assert_eq!(route("upstream = \"app\"").unwrap().max_body_bytes, None);
     let error = route(&format!("{keys}\"20MB\"")).unwrap_err();
     assert!(error.contains("\"20MB\" is not a size"), "{error}");
+}
+
+#[test]
+fn the_environment_writes_no_lines_either() {
+    let hostile = |name: &str| (name == "EVIL").then(|| "x\r\nX-Evil: 1".to_owned());
+    for keys in [
+        "upstream = \"app\"\nrequest_headers = { set = { A = \"${EVIL}\" } }",
+        "upstream = \"app\"\nresponse_headers = { add = { A = \"${EVIL}\" } }",
+        "upstream = \"app\"\nresponse_headers = { remove = [\"${EVIL}\"] }",
+        "serve = \"redirect\"\nto = \"/${EVIL}\"",
+        "serve = \"respond\"\ncontent_type = \"text/${EVIL}\"",
+    ] {
+        let text = format!("{SMALL}[[route]]\n{keys}\n");
+        assert!(Draft::from_file("limpet.toml", &text, &hostile).check(&hostile).is_err(), "{keys}");
+    }
 }
