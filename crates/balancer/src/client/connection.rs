@@ -19,7 +19,7 @@ use crate::net::stream::Stream;
 use crate::request::answer::{self, Error};
 use crate::request::prepare::{self, Prepared};
 use crate::request::{self, Outcome, Upgraded, local};
-use crate::tunnel::{Record, Tunnel};
+use crate::tunnel::{Held, Record, Tunnel};
 use crate::worker::Worker;
 
 /// Empty lines that may come before a request line (RFC 9112 section 2.2).
@@ -172,8 +172,7 @@ fn join(upgraded: Upgraded, client: Stream, origin: &Origin, permit: Permit) -> 
         user_agent: request.user_agent,
         upstream: request.upstream,
         load,
-        place: request.admitted.tunnel,
-        slot: request.slot,
+        held: Held::new(request.admitted.tunnel, request.slot),
         permit,
     };
     Ok(Tunnel { client, upstream, head, to_client, to_upstream, record })

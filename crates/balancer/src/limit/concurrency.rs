@@ -37,6 +37,13 @@ pub struct AtLimit;
 #[derive(Debug, Default)]
 pub struct Place(Option<Box<Held>>);
 
+impl Place {
+    /// Returns whether nothing is counted.
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 #[derive(Debug)]
 struct Held {
     counted: Arc<Counted>,

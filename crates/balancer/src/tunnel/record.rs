@@ -33,12 +33,24 @@ pub struct Record {
     pub upstream: Arc<Upstream>,
     /// The load that the tunnel is.
     pub load: Load,
-    /// Its place among its client's tunnels.
-    pub place: Place,
-    /// The slot at an endpoint with a limit, which the tunnel has while it lives.
-    pub slot: Option<Slot>,
+    /// What it holds where there are limits.
+    pub held: Option<Box<Held>>,
     /// The client connection that it counts as.
     pub permit: Permit,
+}
+
+/// What a tunnel holds where there are limits; boxed, since most have none.
+#[derive(Debug)]
+pub struct Held {
+    _place: Place,
+    _slot: Option<Slot>,
+}
+
+impl Held {
+    /// Keeps a place among the client's tunnels and a slot of the endpoint, if there is either.
+    pub fn new(place: Place, slot: Option<Slot>) -> Option<Box<Self>> {
+        (!place.is_none() || slot.is_some()).then(|| Box::new(Self { _place: place, _slot: slot }))
+    }
 }
 
 impl Record {

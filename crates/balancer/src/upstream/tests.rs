@@ -6,6 +6,7 @@ fn upstream(balance: Balance, count: u16) -> Upstream {
     let config = UpstreamConfig {
         balance,
         outlier: OutlierConfig { failures: 1, ejection: Duration::from_secs(10) },
+        tunnel_timeout: Duration::from_secs(60),
         ..UpstreamConfig::new("test", Vec::new())
     };
     let upstream = Upstream::new(config);
