@@ -11,13 +11,13 @@ mod query;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use self::query::{Resolver, Section};
-use super::name::{Answer, Family, LONGEST, Part, Record, Target};
+use super::name::{Answer, Family, LONGEST, Part, Place, Record, Say, Target};
 use crate::config::{DnsConfig, DnsFamily};
 
 /// Records of one SRV answer; each costs two more queries.
@@ -50,6 +50,19 @@ impl Dns {
                 addresses: HashMap::new(),
                 ttl: Duration::ZERO,
             },
+        }
+    }
+
+    /// Returns what a target stands for now.
+    ///
+    /// # Errors
+    /// Why nobody can tell.
+    pub async fn places(&self, target: &Target) -> Result<Vec<Place>, String> {
+        let mut name = super::name::Name::new(Instant::now());
+        let effect = name.handle_answer(self.look_up(target, &[]).await, &self.config, Instant::now());
+        match effect.say {
+            Some(Say::Trouble(reason)) if name.places().is_empty() => Err(reason),
+            _ => Ok(name.places().to_vec()),
         }
     }
 
