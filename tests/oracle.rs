@@ -1,8 +1,8 @@
 //! Limpet configurations that restate widely copied ones of HAProxy, nginx and Apache (`deploy/examples/`), held against
 //! the original programs: the same seeded requests, the same answers.
 //!
-//! `LIMPET_ORACLE_SEED=N` chooses another sequence. Each original is also held against itself, which shows that the
-//! sequence decides its answers and nothing else does.
+//! `LIMPET_ORACLE_SEED=N` chooses another sequence, `LIMPET_ORACLE_BINARY` another build of Limpet. Each original is also
+//! held against itself, which shows that the sequence decides its answers and nothing else does.
 
 #[path = "oracle/apache.rs"]
 mod apache;

@@ -1,5 +1,6 @@
 //! What probes send, and what takes an endpoint down, brings it up again, or takes its new sessions.
 
+use limpet_testkit::haproxy::Haproxy;
 use limpet_testkit::limpet::{Launch, Limpet};
 use limpet_testkit::misbehave::{Conduct, Endpoint, RefusesConnections};
 use limpet_testkit::raw::RawClient;
@@ -179,4 +180,61 @@ fn probes_of_an_endpoint_that_is_down_are_rarer() {
     endpoint.answer_status("/health", "200 OK", "");
     let _ = other.wait_for("/health", other.asked("/health").len() + 10);
     assert_eq!(endpoint.asked("/health").len(), count, "the next is an hour away");
+}
+
+/// HAProxy and the balancer look at the same endpoints with the same rules, and give the same reasons.
+#[test]
+fn reasons_are_those_of_haproxy() {
+    let (garbage, silent, refuses) = (
+        Endpoint::start(Conduct::SendsGarbage).expect("a port"),
+        Endpoint::start(Conduct::AcceptsAndStalls).expect("a port"),
+        RefusesConnections::start().expect("a port"),
+    );
+    let scripted = ["200 OK", "302 Found", "404 Not Found", "503 Busy", "200 OK"].map(|status| {
+        let endpoint = Scripted::start().expect("a port");
+        endpoint.answer_status("/health", status, "all is well");
+        endpoint
+    });
+    scripted[4].answer_status("/health", "200 OK", "all is lost");
+    let mut addresses: Vec<String> = scripted.iter().map(|endpoint| endpoint.address().to_string()).collect();
+    addresses.extend([garbage.address(), silent.address(), refuses.address()].map(|address| address.to_string()));
+    let limpet = balancer(
+        &addresses,
+        "http = \"GET /health\"\nversion = \"1.0\"\nexpect = \"200\"\nbody = \"is well\"\ntimeout = \"300ms\"\n\
+         drain_on_404 = true",
+    );
+    let servers: String = (0..)
+        .zip(&addresses)
+        .map(|(n, address)| format!(" server s{n} {address} check inter 50ms fall 2 rise 2\n"))
+        .collect();
+    let haproxy = Haproxy::start(&format!(
+        "defaults\n mode http\n timeout connect 300ms\n timeout check 300ms\n timeout client 30s\n timeout server 30s\n\
+         frontend web\n bind {{listen}}\n default_backend app\n\
+         backend app\n option httpchk GET /health\n http-check disable-on-404\n http-check expect status 200\n \
+         http-check expect string \"is well\"\n{servers}"
+    ))
+    .expect("HAProxy starts");
+
+    for (n, address) in addresses.iter().enumerate() {
+        if n == 0 {
+            continue;
+        }
+        // "Server app/s3 is DOWN, reason: Layer7 wrong status, code: 503, ..." or "Server app/s2 is stopping, ..."
+        let name = format!("app/s{n} is ");
+        let theirs = |line: &str| {
+            let (_, said) = line.split_once(&name)?;
+            let (_, reason) = said.split_once("reason: ")?;
+            Some(reason.split(", ").next().unwrap_or_default().trim().to_owned())
+        };
+        let theirs = haproxy.process.wait_for(&name, theirs).expect("HAProxy says so");
+        let ours = |line: &str| {
+            let is_ours = line.contains(address) && line.contains("reason=\"");
+            let (_, reason) = line.split_once("reason=\"").filter(|_| is_ours)?;
+            Some(reason.split('"').next().unwrap_or_default().to_owned())
+        };
+        let ours = limpet.process.wait_for(address, ours).expect("we say so");
+        assert_eq!(ours, theirs, "endpoint {n}");
+    }
+    let output = haproxy.process.output();
+    assert!(!output.contains("app/s0 is DOWN"), "{output}");
 }

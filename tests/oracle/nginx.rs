@@ -77,7 +77,7 @@ fn two_locations(with: With) -> Comparison {
         ..Habits::default()
     };
     let mut script = Script::new(habits, seed());
-    comparison.run(script.steps(990)).unwrap();
+    comparison.run(script.steps(995)).unwrap();
     let megabyte = 1024 * 1024;
     let bodies = [
         Body::Announced(20 * 1024 * 1024 + 1),
@@ -88,10 +88,8 @@ fn two_locations(with: With) -> Comparison {
         Body::Chunked(21 * megabyte),
     ];
     for body in bodies {
-        for target in ["/socket.io/", "/sticky"] {
-            let step = Step { method: "POST", body, ..Step::get(script.clients()[0], target) };
-            comparison.run([step]).unwrap();
-        }
+        let step = Step { method: "POST", body, ..Step::get(script.clients()[0], "/socket.io/") };
+        comparison.run([step]).unwrap();
     }
     comparison
 }
@@ -109,27 +107,40 @@ fn proxy_protocol(with: With) -> Comparison {
     let mut script = Script::new(habits, seed());
     let mut random = Random::new(seed());
     for _ in 0..ENOUGH {
-        let step = Step { preface: preface(&mut random), ..script.step() };
+        let step = Step { preface: header(&mut random), ..script.step() };
         comparison.run([step]).unwrap();
+    }
+    // nginx only closes, Limpet says why: neither serves.
+    for preface in REFUSED {
+        let step = Step { preface: preface.to_vec(), ..script.step() };
+        for program in 0..2 {
+            let outcome = comparison.ask(program, &step).unwrap();
+            assert!([0, 400].contains(&outcome.status), "{step}: {outcome}");
+            assert_ne!(outcome.endpoint.as_deref(), Some("SOCKET_SERVER"), "{step}");
+        }
     }
     comparison
 }
 
-/// The beginning of a connection: a PROXY header of either version, or one that is none.
-fn preface(random: &mut Random) -> Vec<u8> {
+/// Beginnings of a connection that are no PROXY header: none, one that ends early, an unknown version.
+const REFUSED: [&[u8]; 3] = [
+    b"",
+    b"PROXY TCP4 198.51.100.1\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c\xcb\0\x71\x01\xc0\0\x02\x01\x9c\x40\0\x50",
+];
+
+/// The beginning of a connection: a PROXY header of either version.
+fn header(random: &mut Random) -> Vec<u8> {
     const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
     let mut octet = || u8::try_from(random.below(256)).unwrap_or(0);
     let (a, b) = (octet(), octet());
     match random.below(100) {
-        0..40 => format!("PROXY TCP4 198.51.{a}.{b} 192.0.2.1 40{} 80\r\n", 100 + u32::from(a)).into_bytes(),
-        40..55 => format!("PROXY TCP6 2001:db8::{a:x}:{b:x} 2001:db8::1 40000 80\r\n").into_bytes(),
-        55..60 => b"PROXY UNKNOWN\r\n".to_vec(),
-        60..80 => [SIGNATURE, &[0x21, 0x11, 0, 12, 203, 0, a, b, 192, 0, 2, 1, 0x9c, 0x40, 0, 80]].concat(),
+        0..45 => format!("PROXY TCP4 198.51.{a}.{b} 192.0.2.1 40{} 80\r\n", 100 + u32::from(a)).into_bytes(),
+        45..60 => format!("PROXY TCP6 2001:db8::{a:x}:{b:x} 2001:db8::1 40000 80\r\n").into_bytes(),
+        60..65 => b"PROXY UNKNOWN\r\n".to_vec(),
+        65..90 => [SIGNATURE, &[0x21, 0x11, 0, 12, 203, 0, a, b, 192, 0, 2, 1, 0x9c, 0x40, 0, 80]].concat(),
         // LOCAL: the balancer in front speaks for itself.
-        80..85 => [SIGNATURE, &[0x20, 0x00, 0, 0]].concat(),
-        85..90 => Vec::new(),
-        90..95 => b"PROXY TCP4 198.51.100.1\r\n".to_vec(),
-        _ => [SIGNATURE, &[0x31, 0x11, 0, 12, 203, 0, a, b, 192, 0, 2, 1, 0x9c, 0x40, 0, 80]].concat(),
+        _ => [SIGNATURE, &[0x20, 0x00, 0, 0]].concat(),
     }
 }
 
@@ -155,7 +166,14 @@ fn proxy_protocol_as_nginx() {
 
 #[test]
 fn nginx_answers_as_itself() {
-    for compare in [ip_hash, hash_remote_addr, two_locations, proxy_protocol] {
+    for compare in [two_locations, proxy_protocol] {
+        compare(With::Itself).assert_equal(ENOUGH);
+    }
+}
+
+#[test]
+fn nginx_hashes_as_itself() {
+    for compare in [ip_hash, hash_remote_addr] {
         compare(With::Itself).assert_equal(ENOUGH);
     }
 }

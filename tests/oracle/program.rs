@@ -36,7 +36,8 @@ impl Program {
 
     /// Starts Limpet with one worker.
     pub(crate) fn limpet(text: &str) -> Self {
-        let launch = Launch::run(env!("CARGO_BIN_EXE_limpet"), text).arg("--workers").arg("1");
+        let binary = std::env::var("LIMPET_ORACLE_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_limpet").into());
+        let launch = Launch::run(&binary, text).arg("--workers").arg("1");
         Self::Limpet(launch.start().unwrap())
     }
 

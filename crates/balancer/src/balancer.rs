@@ -12,11 +12,11 @@ use tokio::sync::{oneshot, watch};
 use crate::access_log::AccessLog;
 use crate::affinity::key::{KeyOrigin, KeyRing};
 use crate::affinity::tag::TagKeys;
+use crate::client::crowd;
 use crate::config::Config;
 use crate::control::{self, Until};
 use crate::discovery::{Discovery, Endpoints};
 use crate::error::Error;
-use crate::limit::InProgress;
 use crate::net::{limit::Connections, listen};
 use crate::route::Routes;
 use crate::shared::{Listener, Shared};
@@ -145,11 +145,7 @@ fn live(config: Config, role: Role) -> Result<(), Error> {
             listener.max_connections,
             listener.max_connections_per_client,
         );
-        listeners.push(Listener {
-            config: listener.clone(),
-            connections: Arc::new(connections),
-            in_progress: InProgress::new(listener),
-        });
+        listeners.push(Listener::new(listener.clone(), connections, crowd::matters(&config, listener)));
     }
     let (access_log, log_writer) = AccessLog::start(config.access_log).unzip();
     let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), listeners, access_log, config.shutdown_timeout));

@@ -22,6 +22,7 @@ mod file;
 mod forwarded;
 mod journal;
 mod json;
+mod lint;
 mod listener;
 mod outlier;
 mod part;

@@ -16,10 +16,12 @@
 //! - A request with a sid goes to the endpoint that has the session, or nowhere.
 //! - Nothing is sent to the client before the endpoint's response is known to be the final one.
 
+mod announce;
 pub mod answer;
 pub mod attempt;
 mod handshake;
 pub mod head;
+mod kept;
 pub mod local;
 pub mod prepare;
 mod relay;
@@ -132,7 +134,7 @@ async fn bound(
     endpoint: &Arc<Endpoint>,
     log: &mut Exchange,
 ) -> Result<Served, Error> {
-    if endpoint.health().is_down() && !request.upstream.all_down() {
+    if !request.upstream.takes_bound(endpoint) {
         return Err(Error::UnknownSession);
     }
     session::touch(worker, request, endpoint);
@@ -215,7 +217,7 @@ async fn locate(
     let learn = |endpoint: &Endpoint| {
         upstream.learned.learn(sid.clone(), endpoint.id(), upstream.session_ttl(), clock::coarse());
     };
-    for endpoint in upstream.endpoints().iter().filter(|endpoint| !endpoint.health().is_down()) {
+    for endpoint in upstream.endpoints().iter().filter(|endpoint| upstream.takes_bound(endpoint)) {
         request.out.rewind();
         let answer = {
             let mut answer = pin!(attempt::send(worker, client, request, endpoint));

@@ -18,7 +18,7 @@ use self::endpoint::{Endpoint, EndpointId, Load};
 use self::locate::Locator;
 use crate::affinity::learned::Learned;
 use crate::clock;
-use crate::config::{Balance, UpstreamConfig};
+use crate::config::{AdminState, Balance, UpstreamConfig};
 use crate::table::Seconds;
 
 /// How much longer than pingInterval + pingTimeout a silent session is remembered.
@@ -120,6 +120,12 @@ impl Upstream {
     /// Returns whether probes say that every endpoint is down; then none of them is believed.
     pub fn all_down(&self) -> bool {
         self.endpoints.load().iter().all(|endpoint| endpoint.health().is_down())
+    }
+
+    /// Returns whether requests that are bound to this endpoint may go there. When probes say that every endpoint is
+    /// down, none of them is believed; the operator's maintenance always is.
+    pub fn takes_bound(&self, endpoint: &Endpoint) -> bool {
+        endpoint.takes_bound() || (endpoint.state() != AdminState::Maintenance && self.all_down())
     }
 
     /// Notes a failure of real traffic, and ejects the endpoint when it has failed too often in a row and fewer than

@@ -15,7 +15,7 @@ use limpet_balancer::discovery::dns::Dns;
 use limpet_balancer::discovery::name::{Place, Target};
 
 use crate::failure::{Failure, print};
-use crate::load::load;
+use crate::load::load_and_lint;
 
 /// Checks a configuration, resolves its names and says what it would do.
 #[derive(Args)]
@@ -31,10 +31,14 @@ pub(crate) struct Check {
 impl Check {
     /// Prints what the configuration would do.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let config = load(self.config.as_deref(), |_| ())?;
+        let (config, found) = load_and_lint(self.config.as_deref())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("cannot look names up")?;
-        let (text, failed) = runtime.block_on(describe(&config));
+        let (mut text, failed) = runtime.block_on(describe(&config));
+        for remark in found {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "remark: {remark}");
+        }
         print(&text)?;
         match failed {
             0 => Ok(()),

@@ -10,6 +10,7 @@ use super::{ClientError, Origin, write_end, write_payload};
 use crate::affinity::LastTag;
 use crate::net::deadline::Deadline;
 use crate::net::stream::{Outgoing, Stream};
+use crate::upstream::pool::Private;
 
 /// A client connection and where it is in its current request.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Http1 {
     pub body_timeout: Duration,
     /// The tag that came last.
     pub last_tag: LastTag,
+    /// The idle connection to an endpoint that only this client may use.
+    pub(super) private: Private,
     framing: Framing,
     body: Body,
 }
@@ -32,7 +35,8 @@ impl Http1 {
     /// Makes the client of a new connection.
     pub fn new(origin: Origin, stream: Stream, body_timeout: Duration) -> Self {
         let (framing, body) = (Framing::Empty, Body::new(Framing::Empty));
-        Self { origin, stream, deadline: Deadline::new(), body_timeout, last_tag: LastTag::default(), framing, body }
+        let (deadline, last_tag, private) = (Deadline::new(), LastTag::default(), Private::default());
+        Self { origin, stream, deadline, body_timeout, last_tag, private, framing, body }
     }
 
     pub(super) fn begin_request(&mut self, framing: Framing) {

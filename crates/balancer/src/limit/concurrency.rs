@@ -35,7 +35,10 @@ pub struct AtLimit;
 
 /// One of a client's places, given back when dropped. Where there is no limit there are no places.
 #[derive(Debug, Default)]
-pub struct Place(Option<Box<Held>>);
+pub struct Place {
+    /// Boxed, since few listeners count and every request has a place.
+    _held: Option<Box<Held>>,
+}
 
 #[derive(Debug)]
 struct Held {
@@ -56,7 +59,7 @@ impl PerClient {
     /// [`AtLimit`] when the client has no place left; nothing is counted then.
     pub fn enter(&self, client: IpAddr) -> Result<Place, AtLimit> {
         let Some(counted) = &self.counted else {
-            return Ok(Place(None));
+            return Ok(Place::default());
         };
         let mut clients = counted.shard(client);
         match clients.get_mut(&client) {
@@ -65,7 +68,7 @@ impl PerClient {
             None => drop(clients.insert(client, 1)),
         }
         drop(clients);
-        Ok(Place(Some(Box::new(Held { counted: Arc::clone(counted), client }))))
+        Ok(Place { _held: Some(Box::new(Held { counted: Arc::clone(counted), client })) })
     }
 
     /// Returns the number of clients that have something in progress; 0 without a limit.

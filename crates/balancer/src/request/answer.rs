@@ -12,7 +12,7 @@ use super::head::write_line;
 use super::prepare::Request;
 use super::{Outcome, relay};
 use crate::access_log::Exchange;
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, proxy};
 use crate::limit::Refusal;
 use crate::net::stream::Outgoing;
 use crate::worker::Worker;
@@ -24,6 +24,9 @@ pub enum Error {
     /// The request head is malformed or ambiguous.
     #[error(transparent)]
     Head(#[from] HeadError),
+    /// The connection's PROXY header is missing, malformed or not to be believed.
+    #[error(transparent)]
+    ProxyHeader(#[from] proxy::Refused),
     /// The request head is larger than the listener allows.
     #[error("the request head is too large")]
     HeadTooLarge,
@@ -66,6 +69,9 @@ impl Error {
             Self::Head(HeadError::Connect) => (405, "Method Not Allowed"),
             Self::Head(HeadError::TransferEncoding) => (501, "Not Implemented"),
             Self::Head(_) | Self::Query(_) | Self::UnknownSession => (400, "Bad Request"),
+            Self::ProxyHeader(proxy::Refused::TooSlow) => (408, "Request Timeout"),
+            Self::ProxyHeader(proxy::Refused::NotAProxy) => (403, "Forbidden"),
+            Self::ProxyHeader(_) => (400, "Bad Request"),
             Self::RequestTimeout | Self::Endpoint(Failure::BodyTimeout) => (408, "Request Timeout"),
             Self::TooManyConnections => (429, "Too Many Requests"),
             Self::Limit(refusal) => refusal.status(),

@@ -10,10 +10,9 @@ use limpet_proto::http1::head::{self as http1_head, HeadError};
 use limpet_proto::http1::request_head::Slots;
 use limpet_proto::http1::response_head::ResponseHead;
 
-use super::head;
 use super::prepare::Request;
+use super::{announce, head, kept};
 use crate::client::{Client, ClientError};
-use crate::clock;
 use crate::net::buffer::BUFFER_BYTES;
 use crate::net::connect;
 use crate::net::deadline::Deadline;
@@ -81,8 +80,7 @@ pub async fn send(
     request: &mut Request,
     endpoint: &Arc<Endpoint>,
 ) -> Result<Response, Failure> {
-    let kept = worker.pool.borrow_mut().take(endpoint, request.repeatable, clock::coarse_ms());
-    let result = match kept {
+    let result = match kept::take(worker, client, request, endpoint) {
         Some(stream) => match exchange(client, request, stream).await {
             Err(Failure::Closed(_)) if request.repeatable => {
                 request.out.rewind();
@@ -106,7 +104,10 @@ pub async fn send(
 pub async fn accepts_connections(upstream: &Upstream, endpoint: &Endpoint) -> bool {
     let deadline = Deadline::new();
     deadline.set(upstream.config().connect_timeout);
-    connect::connect(endpoint.address(), &mut Outgoing::default(), &deadline).await.is_ok()
+    match announce::as_ourselves(upstream) {
+        Some(header) => announce::connect(endpoint, header, &deadline).await.is_ok(),
+        None => connect::connect(endpoint.address(), &mut Outgoing::default(), &deadline).await.is_ok(),
+    }
 }
 
 /// Takes the whole request body into [`Request::out`], so that the request can be offered to several endpoints.
@@ -136,8 +137,12 @@ async fn on_new_connection(
     endpoint: &Endpoint,
 ) -> Result<Response, Failure> {
     client.deadline().set(request.upstream.config().connect_timeout);
-    let connecting = connect::connect(endpoint.address(), &mut request.out, client.deadline());
-    let stream = connecting.await.map_err(Failure::Connect)?;
+    let connected = match announce::as_client(client, request) {
+        None => connect::connect(endpoint.address(), &mut request.out, client.deadline()).await,
+        // Rare: its state must not be a part of every connection's.
+        Some(header) => Box::pin(announce::connect(endpoint, header, client.deadline())).await,
+    };
+    let stream = connected.map_err(Failure::Connect)?;
     exchange(client, request, stream).await
 }
 

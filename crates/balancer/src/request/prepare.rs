@@ -103,6 +103,16 @@ pub enum Prepared {
     Local(LocalRequest),
 }
 
+impl Prepared {
+    /// Returns the client's address, behind trusted proxies too.
+    pub fn client(&self) -> IpAddr {
+        match self {
+            Self::Forward(request) => request.client,
+            Self::Local(request) => request.client,
+        }
+    }
+}
+
 /// Prepares a request.
 ///
 /// # Errors

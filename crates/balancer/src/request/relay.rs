@@ -14,10 +14,9 @@ use super::answer::Error;
 use super::attempt::{Failure, Response};
 use super::head::{self, Framed};
 use super::prepare::Request;
-use super::{Served, handshake, session};
+use super::{Served, handshake, kept, session};
 use crate::access_log::Exchange;
 use crate::client::{Client, ClientError, write_end, write_payload};
-use crate::clock;
 use crate::net::stream::{Outgoing, Stream};
 use crate::upstream::endpoint::{Endpoint, Load};
 use crate::worker::Worker;
@@ -85,7 +84,7 @@ pub(super) async fn relay(
     session::count(worker, request, sent_bytes);
     // Bytes behind a response belong to no request: such a connection is not used again.
     if endpoint_keeps_alive && request.out.is_flushed() && client.body_is_done() && stream.input().is_empty() {
-        worker.pool.borrow_mut().put(endpoint, stream, keep_alive_timeout, clock::coarse_ms());
+        kept::put(worker, client, request, endpoint, stream, keep_alive_timeout);
     }
     let keep_alive = keeps_alive(worker, client, request) && !closes_client;
     Ok(Served::Passed { keep_alive })

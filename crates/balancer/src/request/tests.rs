@@ -19,7 +19,6 @@ use crate::client::Origin;
 use crate::client::frames::Frames;
 use crate::config::{Config, DnsConfig, EndpointConfig, ListenerConfig, RouteConfig, UpstreamConfig};
 use crate::discovery::Discovery;
-use crate::limit::InProgress;
 use crate::net::deadline;
 use crate::net::limit::Connections;
 use crate::route::Routes;
@@ -52,8 +51,7 @@ fn serve_frames(head: &str, frames: &[&[u8]], response: &'static [u8]) -> (Strin
         let routes = Routes::new(&[RouteConfig::to("test")], vec![upstream], &[]).unwrap();
         let ring = KeyRing::parse(&generate_line(1), "test").unwrap();
         let config = ListenerConfig::new("test", "127.0.0.1:0".parse().unwrap());
-        let connections = Arc::new(Connections::new(Arc::default(), 0, 0, 0));
-        let listener = Listener { in_progress: InProgress::new(&config), config, connections };
+        let listener = Listener::new(config, Connections::new(Arc::default(), 0, 0, 0), false);
         let timeout = Config::default().shutdown_timeout;
         let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), vec![listener], None, timeout));
         let engine = Engine::new(Arc::clone(&shared)).unwrap();

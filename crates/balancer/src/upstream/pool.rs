@@ -1,9 +1,12 @@
 //! Idle connections to endpoints, kept by each worker for itself; the one used last is used next.
 
+mod private;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::private::Private;
 use super::endpoint::Endpoint;
 use crate::net::stream::Stream;
 
@@ -41,7 +44,7 @@ impl Pool {
     pub fn take(&mut self, endpoint: &Endpoint, repeatable: bool, now_ms: u64) -> Option<Stream> {
         let idle = &mut self.by_endpoint.get_mut(&endpoint.serial())?.idle;
         while let Some(connection) = idle.pop() {
-            if !repeatable && now_ms.saturating_sub(connection.since_ms) >= FRESH.as_millis() as u64 {
+            if !repeatable && !connection.is_fresh(now_ms) {
                 // All others have been idle for longer; they may serve a request that can be repeated.
                 idle.push(connection);
                 return None;
@@ -55,15 +58,14 @@ impl Pool {
 
     /// Keeps a connection, for one second less than the endpoint will.
     pub fn put(&mut self, endpoint: &Arc<Endpoint>, stream: Stream, keep_alive_timeout: Option<u64>, now_ms: u64) {
-        let keep = keep_alive_timeout.map_or(DEFAULT_KEEP, |seconds| Duration::from_secs(seconds.saturating_sub(1)));
-        if keep.is_zero() || endpoint.is_gone() {
+        let connection = Idle::new(stream, keep_alive_timeout, now_ms);
+        let Some(connection) = connection.filter(|_| !endpoint.is_gone()) else {
             return;
-        }
-        let until_ms = now_ms.saturating_add(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX));
+        };
         let empty = || Kept { endpoint: Arc::clone(endpoint), idle: Vec::new() };
         let idle = &mut self.by_endpoint.entry(endpoint.serial()).or_insert_with(empty).idle;
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { stream, since_ms: now_ms, until_ms });
+            idle.push(connection);
         }
     }
 
@@ -87,6 +89,18 @@ impl Pool {
 }
 
 impl Idle {
+    /// Keeps a connection for one second less than the endpoint will; `None` when that is no time at all.
+    fn new(stream: Stream, keep_alive_timeout: Option<u64>, now_ms: u64) -> Option<Self> {
+        let keep = keep_alive_timeout.map_or(DEFAULT_KEEP, |seconds| Duration::from_secs(seconds.saturating_sub(1)));
+        let until_ms = now_ms.saturating_add(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX));
+        (!keep.is_zero()).then_some(Self { stream, since_ms: now_ms, until_ms })
+    }
+
+    /// Returns whether it may carry a request that must not be repeated.
+    fn is_fresh(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.since_ms) < FRESH.as_millis() as u64
+    }
+
     /// Whatever an endpoint sends on an idle connection, an end or bytes, makes the connection useless.
     fn is_usable(&self, now_ms: u64) -> bool {
         now_ms < self.until_ms && self.stream.is_quiet()

@@ -157,7 +157,7 @@ impl Prober {
             }
             Some(Change::NoNew) => {
                 let what = "endpoint asks for no new sessions; those it has go on";
-                tracing::info!(upstream, endpoint = name, %address, check = %last, "{what}");
+                tracing::info!(upstream, endpoint = name, %address, check = %last, reason, text, "{what}");
             }
             Some(Change::NewAgain) => {
                 tracing::info!(upstream, endpoint = name, %address, check = %last, "endpoint takes new sessions again");
@@ -171,11 +171,80 @@ impl Prober {
     /// Says it once when nothing is left.
     fn look_for_alarm(&self) {
         let all_down = self.upstream.all_down() && !self.upstream.endpoints().is_empty();
-        if self.alarmed.swap(all_down, Ordering::Relaxed) < all_down {
+        let was_alarmed = self.alarmed.swap(all_down, Ordering::Relaxed);
+        if all_down && !was_alarmed {
             tracing::error!(
                 upstream = self.upstream.name(),
                 "every endpoint is down; all stay in use until one answers. Are the servers running?"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::config::{EndpointConfig, UpstreamConfig};
+    use crate::upstream::endpoint::EndpointId;
+
+    /// An endpoint that takes connections for as long as the listener lives.
+    fn endpoint() -> (Arc<Endpoint>, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = EndpointConfig::new("127.0.0.1", address.port());
+        (Arc::new(Endpoint::new(EndpointId::derive(None, address), address, &config)), listener)
+    }
+
+    fn checks(endpoint: &Endpoint) -> u64 {
+        endpoint.health().probed(clock::now()).checks
+    }
+
+    async fn wait_for_checks(endpoint: &Endpoint, more: u64) {
+        let enough = checks(endpoint) + more;
+        while checks(endpoint) < enough {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn probes_begin_and_end_with_their_endpoints() {
+        let probe = ProbeConfig { interval: Duration::from_millis(2), ..ProbeConfig::default() };
+        let config = UpstreamConfig { probe: Some(probe), ..UpstreamConfig::new("test", vec![]) };
+        let upstream = Arc::new(Upstream::new(config));
+        let ((a, _a), (b, b_listener), (c, _c)) = (endpoint(), endpoint(), endpoint());
+        upstream.set_endpoints(vec![Arc::clone(&a), Arc::clone(&b)]);
+        first_round(&upstream).await;
+        assert_eq!((checks(&a), checks(&b)), (1, 1));
+        let running = tokio::spawn(run(Arc::clone(&upstream)));
+        wait_for_checks(&a, 3).await;
+        wait_for_checks(&b, 3).await;
+
+        upstream.set_endpoints(vec![Arc::clone(&a), Arc::clone(&c)]);
+        wait_for_checks(&c, 3).await;
+        let of_b = checks(&b);
+        wait_for_checks(&a, 10).await;
+        assert_eq!(checks(&b), of_b, "nobody looks at what is gone");
+
+        // One that comes back is looked at again, and found as it is now.
+        drop(b_listener);
+        upstream.set_endpoints(vec![Arc::clone(&b), Arc::clone(&c)]);
+        wait_for_checks(&b, 3).await;
+        assert!(b.health().is_down() && !c.health().is_down());
+        assert_eq!(b.health().last_check().check.status, CheckStatus::Layer4Connection);
+
+        c.set_state(AdminState::Maintenance);
+        wait_for_checks(&b, 2).await;
+        let of_c = checks(&c);
+        wait_for_checks(&b, 10).await;
+        assert_eq!(checks(&c), of_c, "maintenance is left alone");
+        running.abort();
+        let _ = running.await;
+        let of_b = checks(&b);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(checks(&b), of_b, "all end with their upstream");
     }
 }

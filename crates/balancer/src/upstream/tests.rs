@@ -1,5 +1,6 @@
+use super::health::{Check, CheckStatus};
 use super::*;
-use crate::config::{EndpointConfig, Forwarded, OutlierConfig, SendProxy};
+use crate::config::{EndpointConfig, Forwarded, OutlierConfig, ProbeConfig, SendProxy};
 
 fn upstream(balance: Balance, count: u16) -> Upstream {
     let config = UpstreamConfig {
@@ -61,6 +62,23 @@ fn failed_endpoints_are_left_out_unless_none_would_be_left() {
     assert_eq!(port(&upstream.choose(&tried).unwrap()), 1, "the last resort");
     let all: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id()).collect();
     assert!(upstream.choose(&all).is_none());
+}
+
+#[test]
+fn maintenance_is_believed_even_when_probes_are_not() {
+    let upstream = upstream(Balance::LeastConn, 2);
+    let endpoints = upstream.endpoints();
+    let bound = || endpoints.iter().map(|endpoint| upstream.takes_bound(endpoint)).collect::<Vec<_>>();
+    let fail = |endpoint: &Endpoint| {
+        let check = Check::new(CheckStatus::Layer4Connection, None, "");
+        endpoint.health().handle_check(check, &ProbeConfig::default(), Seconds(1));
+    };
+    fail(&endpoints[0]);
+    assert_eq!(bound(), [false, true]);
+    fail(&endpoints[1]);
+    assert_eq!(bound(), [true, true]);
+    endpoints[1].set_state(AdminState::Maintenance);
+    assert_eq!(bound(), [true, false]);
 }
 
 #[test]
