@@ -37,7 +37,7 @@ fn address(n: u8, port: u16) -> SocketAddr {
 fn configuration(dns: &Dnsmasq, endpoint: &str, more: &str) -> String {
     format!(
         "[listener.web]\nbind = \"127.0.0.1:0\"\n\
-         [dns]\nservers = [\"{}\"]\ntimeout = \"200ms\"\n{more}\n\
+         [dns]\nservers = [\"{}\"]\n{more}\n\
          [upstream.app]\nbalance = \"round_robin\"\nprobe = false\nendpoints = [\"{endpoint}\"]\n",
         dns.address()
     )
@@ -115,7 +115,7 @@ fn the_last_good_answer_is_kept_when_dns_fails() {
     let (port, _endpoints) = endpoints(["a", "b", "c"]);
     let mut dns = Dnsmasq::start(1).expect("dnsmasq starts");
     dns.set_hosts(&[("app.test", "127.0.1.1"), ("app.test", "127.0.1.2")]).expect("it reads them");
-    let limpet = start(&dns, &format!("app.test:{port}"), "hold = \"1s\"");
+    let limpet = start(&dns, &format!("app.test:{port}"), "timeout = \"200ms\"\nmax_ttl = \"1s\"\nhold = \"1s\"");
     assert_eq!(answers(&limpet, 6), ["a", "b"]);
     let seen = limpet.process.line_count();
     dns.stop().expect("it ends");
@@ -148,7 +148,7 @@ fn a_refusal_is_a_failure() {
 fn the_balancer_may_be_there_before_the_dns_server() {
     let (port, _endpoints) = endpoints(["a"]);
     let mut dns = Dnsmasq::stopped(1).expect("an address");
-    let limpet = start(&dns, &format!("app.test:{port}"), "");
+    let limpet = start(&dns, &format!("app.test:{port}"), "timeout = \"200ms\"");
     assert!(limpet.process.output().contains(&format!("app.test:{port} does not resolve")));
     assert_eq!(answers(&limpet, 1), ["503"]);
     dns.set_hosts(&[("app.test", "127.0.1.1")]).expect("they are written");

@@ -238,9 +238,9 @@ mod tests {
 
     /// Goes through a search list of which some entries fail and one may have the name; says which, or what it means.
     fn search(dns: &Dns, target: &Target, fails: &[&str], has: Option<&str>) -> Result<String, Part<()>> {
-        let names = ["app.a.", "app.b.", "app."].map(|name| Name::from_ascii(name).unwrap());
+        let names: Vec<Name> = ["app.a.", "app.b.", "app."].map(|name| Name::from_ascii(name).unwrap()).into();
         let last = dns.answered_by.lock().unwrap().get(target).cloned();
-        let mut search = Search { dns, target, names: names.to_vec().into_iter(), last, failure: None };
+        let mut search = Search { dns, target, names: names.into_iter(), last, failure: None };
         while let Some(name) = search.names.next() {
             let text = name.to_string();
             if has == Some(&text) {
