@@ -6,6 +6,8 @@
 
 #[path = "oracle/apache.rs"]
 mod apache;
+#[path = "oracle/balance.rs"]
+mod balance;
 #[path = "oracle/cookies.rs"]
 mod cookies;
 #[path = "oracle/example.rs"]

@@ -62,6 +62,9 @@ impl Origin {
     }
 }
 
+/// What a client is told whose request body is larger than its route allows.
+pub const BODY_TOO_LARGE: &str = "the request body is too large";
+
 /// Why a client's part of an exchange failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -72,6 +75,9 @@ pub enum ClientError {
     /// The request body breaks its framing.
     #[error("the request body is malformed: {0}")]
     Body(#[from] BodyError),
+    /// The request body grew larger than its route allows.
+    #[error("{BODY_TOO_LARGE}")]
+    BodyTooLarge,
     /// The connection failed.
     #[error("the client's connection failed: {0}")]
     Io(#[from] io::Error),
@@ -124,6 +130,14 @@ impl Client {
         match self {
             Self::Http1(client) => client.begin_request(framing),
             Self::Frames(client) => client.begin_request(framing),
+        }
+    }
+
+    /// Bounds the payload of the request body, which [`begin_request`](Self::begin_request) has left without bound.
+    pub fn limit_body(&mut self, max_bytes: u64) {
+        match self {
+            Self::Http1(client) => client.body_allowance = max_bytes,
+            Self::Frames(client) => client.body_allowance = max_bytes,
         }
     }
 
@@ -190,6 +204,12 @@ impl Client {
             Self::Frames(client) => client.poll_send(cx, out),
         }
     }
+}
+
+/// Takes payload off what a request body may still have.
+fn take_allowance(allowance: &mut u64, payload: &[u8]) -> Result<(), ClientError> {
+    *allowance = allowance.checked_sub(payload.len() as u64).ok_or(ClientError::BodyTooLarge)?;
+    Ok(())
 }
 
 /// Appends payload to `out` in this framing.

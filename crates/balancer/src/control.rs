@@ -101,6 +101,7 @@ async fn sweep(shared: Arc<Shared>) {
         let routes = shared.routes.load();
         routes.routes().iter().for_each(|route| route.limits.sweep(step, now));
         for upstream in routes.upstreams() {
+            upstream.tend(now);
             upstream.learned.sweep(step % upstream.learned.shards(), now);
         }
     }

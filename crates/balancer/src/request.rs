@@ -26,6 +26,7 @@ pub mod local;
 pub mod prepare;
 mod relay;
 mod session;
+mod slot;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use crate::limit::{self, Admission};
 use crate::net::stream::Stream;
 use crate::upstream::endpoint::{Endpoint, EndpointId, Load};
 use crate::upstream::locate::Turn;
+use crate::upstream::queue::Refusal;
 use crate::worker::Worker;
 
 /// How many endpoints a request may be offered to when they fail.
@@ -141,7 +143,7 @@ async fn bound(
     match attempt::send(worker, client, request, endpoint).await {
         Ok(response) => relay::relay(worker, client, request, response, None, endpoint, log).await,
         // Nobody listens where the session was: it is gone with its process.
-        Err(Failure::Connect(_)) => Err(Error::UnknownSession),
+        Err(Failure::Connect(_) | Failure::Queue(Refusal::Gone)) => Err(Error::UnknownSession),
         Err(Failure::Closed(_)) if !attempt::accepts_connections(&request.upstream, endpoint).await => {
             Err(Error::UnknownSession)
         }
@@ -158,9 +160,7 @@ async fn balance(
 ) -> Result<Served, Error> {
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
-        let Some(load) = request.upstream.choose(&tried) else {
-            return Err(Error::NoEndpoint);
-        };
+        let load = slot::place(client, request, &mut tried).await?;
         let endpoint = Arc::clone(load.endpoint());
         tried.push(endpoint.id());
         let last = tried.len() >= MAX_ATTEMPTS.min(request.upstream.endpoints().len());
@@ -197,8 +197,10 @@ async fn locate(
         return Err(Error::UnknownSession);
     };
     let upstream = Arc::clone(&request.upstream);
-    if attempt::hold_body(client, request).await.is_err() {
-        return Err(Error::UnknownSession);
+    match attempt::hold_body(client, request).await {
+        Ok(()) => {}
+        Err(Failure::Client(ClientError::BodyTooLarge)) => return Err(Error::BodyTooLarge),
+        Err(_) => return Err(Error::UnknownSession),
     }
     let search = loop {
         match upstream.locator.begin(sid.as_str(), Instant::now()) {

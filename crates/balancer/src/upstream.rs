@@ -1,24 +1,30 @@
 //! A named group of endpoints and the choice among them.
 
+pub mod balance;
+mod cell;
 pub mod endpoint;
 pub mod health;
 pub mod locate;
 pub mod pool;
 pub mod probe;
+pub mod queue;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use limpet_proto::engineio::handshake::Open;
 use tokio::sync::Notify;
 
-use self::endpoint::{Endpoint, EndpointId, Load};
+use self::balance::tiers::Tiers;
+use self::endpoint::{Endpoint, EndpointId};
 use self::locate::Locator;
+use self::queue::Queue;
 use crate::affinity::learned::Learned;
 use crate::clock;
-use crate::config::{AdminState, Balance, UpstreamConfig};
+use crate::config::{AdminState, UpstreamConfig};
 use crate::table::Seconds;
 
 /// How much longer than pingInterval + pingTimeout a silent session is remembered.
@@ -35,7 +41,15 @@ pub struct Upstream {
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     /// Wakes who probes them when others come.
     endpoints_changed: Notify,
+    /// What choices are made from; see [`balance`].
+    tiers: ArcSwap<Tiers>,
+    /// Held by the one that makes the tiers anew.
+    renewing: Mutex<()>,
+    /// The numbers of the endpoints, which stay when others come and go.
+    numbers: Mutex<HashMap<EndpointId, u32>>,
     turn: AtomicUsize,
+    /// The requests that wait for slots.
+    pub queue: Arc<Queue>,
     /// The sids that carry no tag.
     pub learned: Learned,
     /// The look-ups of version 3 sessions.
@@ -53,8 +67,12 @@ impl Upstream {
         let tunnel_timeout = Arc::new(AtomicU32::new(Seconds::lasting(config.tunnel_timeout).0));
         Self {
             name: config.name.as_str().into(),
+            queue: Arc::new(Queue::new(config.max_queue)),
             config,
             endpoints: ArcSwap::default(),
+            tiers: ArcSwap::from_pointee(Tiers::empty()),
+            renewing: Mutex::default(),
+            numbers: Mutex::default(),
             endpoints_changed: Notify::new(),
             turn: AtomicUsize::new(0),
             learned: Learned::default(),
@@ -87,7 +105,20 @@ impl Upstream {
 
     /// Replaces the endpoints; called too when the weight or state of one has changed. Those that stay must be the same objects, since health and load belong to them.
     pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
-        self.endpoints.store(Arc::new(endpoints));
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.retain(|id, _| endpoints.iter().any(|endpoint| endpoint.id() == *id));
+        for endpoint in &endpoints {
+            let known = numbers.get(&endpoint.id()).copied();
+            let free = || (1..).find(|number| numbers.values().all(|other| other != number)).unwrap_or(u32::MAX);
+            let number = known.unwrap_or_else(free);
+            numbers.insert(endpoint.id(), number);
+            endpoint.join(number, &self.queue);
+        }
+        drop(numbers);
+        let endpoints = Arc::new(endpoints);
+        self.endpoints.store(Arc::clone(&endpoints));
+        self.replace_tiers(clock::coarse());
+        self.queue.evict(&endpoints);
         self.endpoints_changed.notify_one();
     }
 
@@ -100,21 +131,6 @@ impl Upstream {
     /// Finds the endpoint that a tag or a learned sid names.
     pub fn find(&self, id: EndpointId) -> Option<Arc<Endpoint>> {
         self.endpoints.load().iter().find(|endpoint| endpoint.id() == id).cloned()
-    }
-
-    /// Chooses an endpoint for a new session, among those that were not `tried`, and counts the load on it.
-    ///
-    /// Endpoints that are down or ejected are left out, unless none would be left: when all evidence says that
-    /// nothing works, the evidence is more likely wrong than all endpoints.
-    pub fn choose(&self, tried: &[EndpointId]) -> Option<Load> {
-        let endpoints = self.endpoints.load();
-        let now = clock::coarse();
-        let untried = |endpoint: &&Arc<Endpoint>| !tried.contains(&endpoint.id());
-        let up = |endpoint: &&Arc<Endpoint>| endpoint.takes_new();
-        let ready = |endpoint: &&Arc<Endpoint>| up(endpoint) && !endpoint.health().is_ejected(now);
-        self.pick(&endpoints, |endpoint| untried(endpoint) && ready(endpoint))
-            .or_else(|| self.pick(&endpoints, |endpoint| untried(endpoint) && up(endpoint)))
-            .or_else(|| self.pick(&endpoints, untried))
     }
 
     /// Returns whether probes say that every endpoint is down; then none of them is believed.
@@ -186,19 +202,6 @@ impl Upstream {
             heartbeat_ms => Duration::from_millis(u64::from(heartbeat_ms)),
         };
         Seconds::lasting(heartbeat + GRACE)
-    }
-
-    fn pick(&self, endpoints: &[Arc<Endpoint>], usable: impl Fn(&&Arc<Endpoint>) -> bool) -> Option<Load> {
-        let count = endpoints.len().max(1);
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % count;
-        let (before, from) = endpoints.split_at(turn.min(endpoints.len()));
-        let mut in_turn = from.iter().chain(before).filter(usable);
-        let chosen = match self.config.balance {
-            Balance::RoundRobin => in_turn.next(),
-            // The first of equals is the one whose turn it is.
-            Balance::LeastConn => in_turn.min_by_key(|endpoint| endpoint.load()),
-        };
-        chosen.map(Load::take)
     }
 }
 

@@ -20,7 +20,8 @@ use crate::net::stream::Stream;
 use crate::request::answer::{self, Error};
 use crate::request::prepare::{self, Prepared};
 use crate::request::{self, Outcome, Upgraded, local};
-use crate::tunnel::{Record, Tunnel};
+use crate::tunnel::Tunnel;
+use crate::tunnel::record::{Limits, Record};
 use crate::worker::Worker;
 
 /// Empty lines that may come before a request line (RFC 9112 section 2.2).
@@ -205,6 +206,10 @@ fn take_request(
     let framing = head.framing;
     http1.stream.consume(head_bytes);
     client.begin_request(framing);
+    match request.route().max_body_bytes {
+        0 => {}
+        max_bytes => client.limit_body(max_bytes),
+    }
     if let Prepared::Forward(request) = &mut request {
         client.take_arrived_body(&mut request.out.bytes).map_err(|error| Error::Endpoint(error.into()))?;
         log.received(request.received_bytes());
@@ -236,7 +241,7 @@ fn join(upgraded: Upgraded, client: Stream, origin: &Origin, permit: Permit) -> 
         user_agent: request.user_agent,
         upstream: request.upstream,
         load,
-        place: request.admitted.tunnel,
+        limits: Limits::of(request.admitted.tunnel, request.slot),
         permit,
     };
     Ok(Tunnel { client, upstream, head, to_client, to_upstream, record })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use limpet_proto::http1::body::{Body, Framing};
 
-use super::{ClientError, Origin, write_end, write_payload};
+use super::{ClientError, Origin, take_allowance, write_end, write_payload};
 use crate::affinity::LastTag;
 use crate::net::deadline::Deadline;
 use crate::net::stream::{Outgoing, Stream};
@@ -29,6 +29,8 @@ pub struct Http1 {
     pub(super) private: Private,
     framing: Framing,
     body: Body,
+    /// How many bytes of payload the request body may still have.
+    pub(super) body_allowance: u64,
 }
 
 impl Http1 {
@@ -36,11 +38,12 @@ impl Http1 {
     pub fn new(origin: Origin, stream: Stream, body_timeout: Duration) -> Self {
         let (framing, body) = (Framing::Empty, Body::new(Framing::Empty));
         let (deadline, last_tag, private) = (Deadline::new(), LastTag::default(), Private::default());
-        Self { origin, stream, deadline, body_timeout, last_tag, private, framing, body }
+        Self { origin, stream, deadline, body_timeout, last_tag, private, framing, body, body_allowance: u64::MAX }
     }
 
     pub(super) fn begin_request(&mut self, framing: Framing) {
         self.framing = framing;
+        self.body_allowance = u64::MAX;
         self.body = Body::new(framing);
     }
 
@@ -57,6 +60,7 @@ impl Http1 {
         }
         while !self.stream.input().is_empty() && !self.body.is_done() {
             let step = self.body.handle_bytes(self.stream.input())?;
+            take_allowance(&mut self.body_allowance, step.payload)?;
             write_payload(self.framing, step.payload, out);
             let consumed = step.consumed;
             self.stream.consume(consumed);

@@ -5,7 +5,7 @@ use super::environment::{self, Lookup};
 use super::error::ConfigErrors;
 use super::journal::Journal;
 use super::value::choices;
-use super::{AcceptProxy, Config, KeySource, RouteConfig, repetitions};
+use super::{AcceptProxy, Condition, Config, KeySource, RouteConfig, repetitions};
 
 /// Makes a configuration from a draft.
 pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigErrors> {
@@ -92,7 +92,8 @@ fn listeners(config: &Config, journal: &mut Journal) {
 }
 
 fn upstreams(config: &Config, journal: &mut Journal) {
-    if config.upstreams.is_empty() && !journal.has_error("upstream") {
+    let needed = config.routes.is_empty() || config.routes.iter().any(|route| route.action.upstream().is_some());
+    if needed && config.upstreams.is_empty() && !journal.has_error("upstream") {
         let message = if journal.has_file() {
             "no upstream; add [upstream.app] with endpoints = [\"app01:3000\"], or set LIMPET_UPSTREAM"
         } else {
@@ -138,7 +139,7 @@ fn routes(config: &mut Config, journal: &mut Journal) {
         let to = format!("{key}.upstream");
         if let Some(upstream) = route.action.upstream() {
             if !journal.knows(&to) {
-                journal.complain(&to, "is missing; name the upstream of the route");
+                journal.complain(&to, "is missing; name the upstream of the route, or what it serves");
             } else if !journal.has_error(&to) && !upstreams.contains(&upstream) {
                 journal.complain(&to, unknown("upstream", upstream, &upstreams));
             }
@@ -147,6 +148,12 @@ fn routes(config: &mut Config, journal: &mut Journal) {
             && !listeners.contains(&listener.as_str())
         {
             journal.complain(&format!("{key}.listener"), unknown("listener", listener, &listeners));
+        }
+        if let Condition::All(all) = &route.when {
+            for (path, prefix) in contradictions(all) {
+                let message = format!("holds for no request; path {path} does not begin with path_prefix {prefix}");
+                journal.complain(&format!("{key}.path"), message);
+            }
         }
         // A condition that could not be read looks like none.
         let sound = |n: usize| !journal.has_error(&format!("route[{}]", n + 1));
@@ -166,6 +173,22 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
         return format!("unknown {what} {name:?}; there is none");
     }
     format!("unknown {what} {name:?}; {}", choices(name, known))
+}
+
+/// Finds paths that do not begin as they also must.
+fn contradictions(all: &[Condition]) -> Vec<(&str, &str)> {
+    let paths = all.iter().filter_map(|condition| match condition {
+        Condition::Path(path) => Some(path.as_str()),
+        _ => None,
+    });
+    let prefixes = || {
+        all.iter().filter_map(|condition| match condition {
+            Condition::PathPrefix(prefix) => Some(prefix.as_str()),
+            _ => None,
+        })
+    };
+    let pairs = paths.flat_map(|path| prefixes().map(move |prefix| (path, prefix)));
+    pairs.filter(|(path, prefix)| !path.starts_with(prefix)).collect()
 }
 
 /// Tells whether every request of the later route matches the earlier one too.

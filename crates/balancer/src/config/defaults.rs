@@ -8,13 +8,15 @@ use super::part::{Kind, Part, default, example, table};
 use super::{affinity, dns, endpoint, listener, outlier, probe, rate_limit, route, upstream};
 
 /// Every part, in the order of the printed file.
-pub(super) const PARTS: [&Part; 11] = [
+pub(super) const PARTS: &[&Part] = &[
     &TOP,
     &CLUSTER,
     &dns::PART,
     &listener::PART,
     &route::PART,
     &rate_limit::PART,
+    &route::REDIRECT_PART,
+    &route::RESPOND_PART,
     &upstream::PART,
     &probe::PART,
     &outlier::PART,

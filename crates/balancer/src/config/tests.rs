@@ -1,6 +1,7 @@
 //! Files, environments and flags, with what they mean or which errors they give.
 
 mod errors;
+mod routes;
 mod sources;
 
 use std::net::SocketAddr;
@@ -72,19 +73,48 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
     let mut expected = small();
     // The examples, which are no defaults.
     expected.key = KeySource::File(PathBuf::from("/run/secrets/limpet.key"));
-    expected.routes = vec![RouteConfig {
-        listener: Some("web".to_owned()),
-        when: Condition::All(vec![
-            Condition::Host(HostRule::new("*.example.com")),
-            Condition::PathPrefix("/socket.io".to_owned()),
-            Condition::Source(vec!["10.0.0.0/8".parse().unwrap()]),
-        ]),
-        rate_limits: vec![RateLimitConfig {
-            delay: None,
-            ..RateLimitConfig::new(RateKey::Client, "100/s".parse().unwrap())
-        }],
-        ..everything_to("app")
-    }];
+    let prefix = |path: &str| Condition::PathPrefix(path.to_owned());
+    let header = |name: &str, value| Condition::Header(HeaderRule { name: name.to_owned(), value });
+    let websocket = || header("Upgrade", ValueRule::Equal("websocket".to_owned()));
+    expected.routes = vec![
+        RouteConfig {
+            listener: Some("web".to_owned()),
+            when: Condition::All(vec![
+                Condition::Host(HostRule::new("*.example.com")),
+                Condition::Path("/socket.io/".to_owned()),
+                prefix("/socket.io"),
+                websocket(),
+                Condition::Any(["GET", "POST"].map(|method| Condition::Method(method.to_owned())).to_vec()),
+                Condition::Query { name: "transport".to_owned(), value: Some("websocket".to_owned()) },
+                Condition::Source(vec!["10.0.0.0/8".parse().unwrap()]),
+                Condition::All(vec![header("Origin", ValueRule::Present), header("Upgrade", ValueRule::Present)]),
+                Condition::Any(vec![prefix("/socket.io"), websocket()]),
+                Condition::Not(Box::new(Condition::Source(vec!["10.9.0.0/16".parse().unwrap()]))),
+            ]),
+            request_headers: HeaderEdits::of(&[("X-Forwarded-Proto", "https")], &[("Via", "limpet")], &["X-Debug"]),
+            response_headers: HeaderEdits::of(&[("X-Served-By", "%{endpoint}")], &[], &["X-Powered-By"]),
+            max_body_bytes: Some(20 * 1024 * 1024),
+            rate_limits: vec![RateLimitConfig {
+                delay: None,
+                ..RateLimitConfig::new(RateKey::Client, "100/s".parse().unwrap())
+            }],
+            ..everything_to("app")
+        },
+        RouteConfig {
+            when: Condition::All(vec![prefix("/old")]),
+            ..RouteConfig::new(ActionConfig::Redirect(RedirectConfig {
+                status: 302,
+                to: Template::for_redirect("https://%{host}%{path}%{query}").unwrap(),
+            }))
+        },
+        RouteConfig {
+            when: Condition::All(vec![Condition::Path("/maintenance".to_owned())]),
+            ..RouteConfig::new(ActionConfig::Respond(RespondConfig {
+                body: "down for an hour".to_owned(),
+                ..RespondConfig::default()
+            }))
+        },
+    ];
     expected.upstreams[0].endpoints_file = Some(PathBuf::from("/etc/limpet/app.toml"));
     expected.upstreams[0].probe = Some(ProbeConfig {
         http: Some(HttpProbe {
@@ -98,7 +128,7 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
         ..ProbeConfig::default()
     });
     assert_eq!(load(&text.join("\n")), Ok(expected));
-    assert!(keys > 30, "only {keys} keys were switched on");
+    assert!(keys > 50, "only {keys} keys were switched on");
 }
 
 #[test]
@@ -146,7 +176,14 @@ fn every_key_has_its_place() {
         upstream = "app"
         rate_limit = { rate = "5/s" }
         [upstream.chat]
-        balance = "round_robin"
+        balance = "hash"
+        hash = "ketama"
+        hash_key = "header:X-User"
+        hash_balance_factor = 125
+        all_backups = true
+        slow_start = "30s"
+        queue_timeout = "6s"
+        max_queue = 10
         affinity = []
         sid_tag = false
         endpoints = [{ address = "app01:3000", id = "one" }, "[::1]:3000", "10.0.0.1:80", "srv:_http._tcp.app"]
@@ -157,6 +194,7 @@ fn every_key_has_its_place() {
         response_timeout = "500ms"
         tunnel_timeout = "2h"
         max_held_body = 0
+        max_body = "5KiB"
         forwarded = ["rfc7239"]
         send_proxy = "v1"
         [upstream.app]
@@ -225,7 +263,14 @@ fn every_key_has_its_place() {
         upstreams: vec![
             UpstreamConfig {
                 name: "chat".to_owned(),
-                balance: Balance::RoundRobin,
+                balance: Balance::Hash,
+                hash: Hash::Ketama,
+                hash_key: HashKey::Header("X-User".to_owned()),
+                hash_balance_factor: 125,
+                all_backups: true,
+                slow_start: seconds(30),
+                queue_timeout: seconds(6),
+                max_queue: 10,
                 affinity: vec![],
                 sid_tag: false,
                 endpoints: vec![
@@ -259,6 +304,7 @@ fn every_key_has_its_place() {
                 response_timeout: Duration::from_millis(500),
                 tunnel_timeout: seconds(7200),
                 max_held_body_bytes: 0,
+                max_body_bytes: 5 * 1024,
                 forwarded: Forwarded { x_forwarded: false, x_real_ip: false, rfc7239: true },
                 send_proxy: SendProxy::V1,
             },

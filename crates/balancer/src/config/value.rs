@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::suggest::nearest;
-use super::{AccessLog, AdminState, Affinity, Balance, DnsFamily, EndpointConfig, endpoint};
+use super::{AccessLog, AdminState, Affinity, Balance, DnsFamily, EndpointConfig, Hash, endpoint};
 
 /// A value, or what is wrong with its text.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -57,6 +57,11 @@ pub(super) fn head_bytes(text: &str) -> Parsed<usize> {
 /// Reads the limit of a held body.
 pub(super) fn held_body_bytes(text: &str) -> Parsed<usize> {
     within(bytes(text)?, 0..=64 * KIB * KIB, "0", "\"64MiB\"")
+}
+
+/// Reads the limit of a body; 0 stands for none.
+pub(super) fn body_bytes(text: &str) -> Parsed<u64> {
+    bytes(text).map(|bytes| bytes as u64)
 }
 
 /// Reads a number of connections.
@@ -179,15 +184,15 @@ pub(super) fn network(text: &str) -> Parsed<IpNet> {
         .map_err(|_| format!("{text:?} is not a network; write CIDR, such as \"10.0.0.0/8\" or \"fd00::/8\""))
 }
 
-/// Reads the host of a route, in lower case.
+/// Reads the host of a route, in lower case: a name, the beginning of one and `*`, or `*.` and the end of one.
 pub(super) fn route_host(text: &str) -> Parsed<String> {
     let wrong = |hint| format!("{text:?} is not a host; {hint}");
-    let name = text.strip_prefix("*.").unwrap_or(text);
+    let name = text.strip_prefix("*.").or_else(|| text.strip_suffix('*')).unwrap_or(text);
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if bare.is_some_and(|bare| bare.parse::<Ipv6Addr>().is_ok()) {
         return Ok(text.to_ascii_lowercase());
     }
-    if name == "*" {
+    if text == "*" {
         return Err(wrong("leave host out to match every host"));
     }
     if name.contains("://") || name.contains('/') || name.contains(':') {
@@ -222,6 +227,16 @@ pub(super) fn name(text: &str) -> Parsed<String> {
 /// Reads how sessions are placed.
 pub(super) fn balance(text: &str) -> Parsed<Balance> {
     word("algorithm", text, &Balance::ALL.map(|value| (value.as_str(), value)))
+}
+
+/// Reads how a key becomes an endpoint.
+pub(super) fn hash(text: &str) -> Parsed<Hash> {
+    word("hash", text, &Hash::ALL.map(|value| (value.as_str(), value)))
+}
+
+/// Reads a duration that may be switched off, which is then zero.
+pub(super) fn duration_or_off(text: &str) -> Parsed<Duration> {
+    if text == "off" || text == "false" { Ok(Duration::ZERO) } else { duration(text) }
 }
 
 /// Reads what the operator wants of an endpoint.

@@ -37,7 +37,14 @@ pub struct AtLimit;
 #[derive(Debug, Default)]
 pub struct Place {
     /// Boxed, since few listeners count and every request has a place.
-    _held: Option<Box<Held>>,
+    held: Option<Box<Held>>,
+}
+
+impl Place {
+    /// Returns whether there is a limit, so that it is one.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
 }
 
 #[derive(Debug)]
@@ -68,7 +75,7 @@ impl PerClient {
             None => drop(clients.insert(client, 1)),
         }
         drop(clients);
-        Ok(Place { _held: Some(Box::new(Held { counted: Arc::clone(counted), client })) })
+        Ok(Place { held: Some(Box::new(Held { counted: Arc::clone(counted), client })) })
     }
 
     /// Returns the number of clients that have something in progress; 0 without a limit.

@@ -12,7 +12,7 @@ use super::head::write_line;
 use super::prepare::Request;
 use super::{Outcome, relay};
 use crate::access_log::Exchange;
-use crate::client::{Client, ClientError, proxy};
+use crate::client::{BODY_TOO_LARGE, Client, ClientError, proxy};
 use crate::limit::Refusal;
 use crate::net::stream::Outgoing;
 use crate::worker::Worker;
@@ -42,6 +42,9 @@ pub enum Error {
     /// A limit of the route or the listener.
     #[error(transparent)]
     Limit(#[from] Refusal),
+    /// The request body is larger than the route allows.
+    #[error("{BODY_TOO_LARGE}")]
+    BodyTooLarge,
     /// No route matches.
     #[error("no route matches")]
     NoRoute,
@@ -75,8 +78,11 @@ impl Error {
             Self::RequestTimeout | Self::Endpoint(Failure::BodyTimeout) => (408, "Request Timeout"),
             Self::TooManyConnections => (429, "Too Many Requests"),
             Self::Limit(refusal) => refusal.status(),
+            Self::BodyTooLarge | Self::Endpoint(Failure::Client(ClientError::BodyTooLarge)) => {
+                (413, "Content Too Large")
+            }
             Self::NoRoute => (404, "Not Found"),
-            Self::NoEndpoint | Self::Endpoint(Failure::Connect(_)) => (503, "Service Unavailable"),
+            Self::NoEndpoint | Self::Endpoint(Failure::Connect(_) | Failure::Queue(_)) => (503, "Service Unavailable"),
             Self::Endpoint(Failure::Timeout) => (504, "Gateway Timeout"),
             Self::Endpoint(Failure::Client(ClientError::Body(_))) => (400, "Bad Request"),
             Self::Endpoint(Failure::Client(_)) => return None,

@@ -11,7 +11,7 @@ use limpet_proto::http1::request_head::Slots;
 use limpet_proto::http1::response_head::ResponseHead;
 
 use super::prepare::Request;
-use super::{announce, head, kept};
+use super::{announce, head, kept, slot};
 use crate::client::{Client, ClientError};
 use crate::net::buffer::BUFFER_BYTES;
 use crate::net::connect;
@@ -19,6 +19,7 @@ use crate::net::deadline::Deadline;
 use crate::net::stream::{Outgoing, Stream};
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Endpoint;
+use crate::upstream::queue::Refusal;
 use crate::worker::Worker;
 
 /// Interim responses that an endpoint may send before the final one.
@@ -67,6 +68,9 @@ pub enum Failure {
     /// The client did not send its body in time.
     #[error("no request body in time")]
     BodyTimeout,
+    /// The request has waited in vain for a slot of the endpoint.
+    #[error(transparent)]
+    Queue(Refusal),
 }
 
 /// Sends a request to an endpoint and waits for its response. A kept connection that turns out to be closed is
@@ -80,6 +84,7 @@ pub async fn send(
     request: &mut Request,
     endpoint: &Arc<Endpoint>,
 ) -> Result<Response, Failure> {
+    slot::hold(client, request, endpoint).await?;
     let result = match kept::take(worker, client, request, endpoint) {
         Some(stream) => match exchange(client, request, stream).await {
             Err(Failure::Closed(_)) if request.repeatable => {
@@ -94,7 +99,7 @@ pub async fn send(
         // Whoever asked decides whether that is a failure.
         Ok(response) if response.is_refusal() => {}
         Ok(_) => endpoint.health().handle_success(),
-        Err(Failure::Client(_) | Failure::BodyTimeout) => {}
+        Err(Failure::Client(_) | Failure::BodyTimeout | Failure::Queue(_)) => {}
         Err(failure) => request.upstream.note_failure(endpoint, &failure.to_string()),
     }
     result

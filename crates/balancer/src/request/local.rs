@@ -5,16 +5,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
+use limpet_proto::http1::head::HeadError;
 use limpet_proto::http1::request_head::RequestHead;
 use limpet_proto::http1::{Method, Version};
 
+use super::answer::{self, Error};
+use super::attempt::Failure;
 use super::head::write_line;
 use super::{Outcome, relay};
 use crate::access_log::Exchange;
 use crate::client::{Client, ClientError};
 use crate::limit::{self, Admission, Admitted, Refusal};
 use crate::net::stream::Outgoing;
-use crate::route::{Action, Route};
+use crate::route::Route;
+use crate::route::edits::{self, Facts};
 use crate::worker::Worker;
 
 /// The largest request body that is read and thrown away so that the connection can be kept.
@@ -54,14 +58,20 @@ pub struct LocalRequest {
 
 impl LocalRequest {
     /// Prepares the answer of a route that has no upstream.
-    pub(super) fn new(head: &RequestHead<'_, '_>, client: IpAddr, route: Arc<Route>, admitted: Admitted) -> Self {
-        let response = match &route.action {
-            _ if let Admission::Refuse(refusal) = admitted.admission => LocalResponse::refusal(refusal),
-            Action::Redirect(response) | Action::Respond(response) => response.clone(),
-            // Such a request is forwarded.
-            Action::Upstream(_) => LocalResponse::new(500),
+    ///
+    /// # Errors
+    /// When the answer needs a host and the request names none.
+    pub(super) fn new(
+        head: &RequestHead<'_, '_>,
+        client: IpAddr,
+        route: Arc<Route>,
+        admitted: Admitted,
+    ) -> Result<Self, Error> {
+        let response = match admitted.admission {
+            Admission::Refuse(refusal) => LocalResponse::refusal(refusal),
+            _ => route.answer(head, client).ok_or(HeadError::Host)?,
         };
-        Self {
+        Ok(Self {
             method: head.method,
             version: head.version,
             keep_alive: head.keeps_alive(),
@@ -70,7 +80,7 @@ impl LocalRequest {
             route,
             admitted,
             response,
-        }
+        })
     }
 }
 
@@ -142,13 +152,18 @@ pub async fn serve(worker: &Worker, client: &mut Client, request: LocalRequest, 
         log.failed(None, &ClientError::Gone);
         return Outcome::Close;
     }
-    if !request.expects_continue && drain(client).await.is_err() {
-        log.failed(None, &ClientError::Gone);
-        return Outcome::Close;
+    if !request.expects_continue
+        && let Err(failure) = drain(client).await
+    {
+        return answer::send(worker, client, None, &failure.into(), log).await;
     }
     let keep_alive = request.keep_alive && client.body_is_done() && !worker.is_stopping();
     let mut out = Outgoing::with_capacity(request.response.body.len() + 512);
     let sent_bytes = request.response.write(request.method, request.version, keep_alive, &mut out.bytes);
+    if !matches!(request.admitted.admission, Admission::Refuse(_)) {
+        let facts = Facts { client: request.client, endpoint: "" };
+        edits::apply(&request.route.config.response_headers, facts, &mut out.bytes);
+    }
     log.answered_here(request.response.status);
     log.add_sent(sent_bytes);
     client.deadline().set(client.body_timeout());
@@ -163,14 +178,14 @@ pub async fn serve(worker: &Worker, client: &mut Client, request: LocalRequest, 
 }
 
 /// Reads a small request body to its end. What is left of a larger one ends with the connection.
-async fn drain(client: &mut Client) -> Result<(), ClientError> {
+async fn drain(client: &mut Client) -> Result<(), Failure> {
     let mut drained_bytes = 0;
     let mut body = Vec::new();
     while !client.body_is_done() && drained_bytes < MAX_DRAINED_BYTES {
         client.deadline().set(client.body_timeout());
         poll_fn(|cx| match client.poll_body(cx, &mut body) {
-            Poll::Pending => client.deadline().poll(cx).map(|()| Err(ClientError::Gone)),
-            ready => ready,
+            Poll::Pending => client.deadline().poll(cx).map(|()| Err(Failure::BodyTimeout)),
+            Poll::Ready(result) => Poll::Ready(result.map_err(Failure::Client)),
         })
         .await?;
         drained_bytes += body.len();

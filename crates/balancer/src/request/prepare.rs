@@ -12,16 +12,18 @@ use limpet_proto::http1::request_head::RequestHead;
 use limpet_proto::http1::{Method, Version};
 
 use super::answer::Error;
-use super::head;
 use super::local::LocalRequest;
+use super::{head, slot};
 use crate::affinity::{self, Binding, Evidence, LastTag, Plan};
 use crate::client::{Origin, address};
 use crate::config::Affinity;
 use crate::limit::{self, Admitted};
 use crate::net::stream::Outgoing;
+use crate::route::edits::{self, Facts};
 use crate::route::{Action, Route};
 use crate::shared::Shared;
 use crate::upstream::Upstream;
+use crate::upstream::queue::Slot;
 
 /// What a request says about its Engine.IO session.
 #[derive(Debug, Default)]
@@ -59,6 +61,10 @@ pub struct Request {
     pub evidence: Evidence,
     /// Its Engine.IO session.
     pub session: Session,
+    /// The key of `balance = "hash"`, unless it is the client's address.
+    pub hash_key: Option<Box<[u8]>>,
+    /// The slot at an endpoint with a limit, while the request is there.
+    pub slot: Option<Slot>,
     /// The client's user agent, interned; 0 where nobody needs it.
     pub user_agent: u16,
     /// The head for the endpoint, and the part of the body that was taken.
@@ -111,12 +117,20 @@ impl Prepared {
             Self::Local(request) => request.client,
         }
     }
+
+    /// Returns the route that matched.
+    pub fn route(&self) -> &Arc<Route> {
+        match self {
+            Self::Forward(request) => &request.route,
+            Self::Local(request) => &request.route,
+        }
+    }
 }
 
 /// Prepares a request.
 ///
 /// # Errors
-/// [`Error`] when no route matches or the query is ambiguous.
+/// [`Error`] when no route matches, the body is too large for it, or the query is ambiguous.
 pub fn prepare(
     shared: &Shared,
     origin: &Origin,
@@ -126,9 +140,15 @@ pub fn prepare(
     let listener = &shared.listeners[origin.listener];
     let client = address::resolve(origin, &listener.config.trusted, &request.lines);
     let route = shared.routes.load().find(origin.listener, client, request).ok_or(Error::NoRoute)?;
+    if let Framing::Length(length) = request.framing
+        && route.max_body_bytes != 0
+        && length > route.max_body_bytes
+    {
+        return Err(Error::BodyTooLarge);
+    }
     let admitted = limit::admit(&listener.in_progress, &route.limits, client, request);
     let Action::Upstream(upstream) = &route.action else {
-        return Ok(Prepared::Local(LocalRequest::new(request, client, route, admitted)));
+        return LocalRequest::new(request, client, route, admitted).map(Prepared::Local);
     };
     let upstream = Arc::clone(upstream);
     let query_text = request.target.query();
@@ -166,6 +186,7 @@ pub fn prepare(
         forwarded: upstream.config().forwarded,
     };
     head::write_request(request, origin, &rewrite, &mut out.bytes);
+    edits::apply(&route.config.request_headers, Facts { client, endpoint: "" }, &mut out.bytes);
     Ok(Prepared::Forward(Request {
         method: request.method,
         version: request.version,
@@ -176,6 +197,8 @@ pub fn prepare(
         plan: binding.plan,
         evidence: binding.evidence,
         session,
+        hash_key: slot::key(upstream.config(), request),
+        slot: None,
         user_agent,
         head_bytes: out.bytes.len(),
         out,

@@ -18,6 +18,7 @@ use super::{Served, handshake, kept, session};
 use crate::access_log::Exchange;
 use crate::client::{Client, ClientError, write_end, write_payload};
 use crate::net::stream::{Outgoing, Stream};
+use crate::route::edits::{self, Facts};
 use crate::upstream::endpoint::{Endpoint, Load};
 use crate::worker::Worker;
 
@@ -57,6 +58,7 @@ pub(super) async fn relay(
         (begin(worker, client, request, &mut response)?, load)
     };
     let Begun { mut out, mut body, client_framing, closes_client, endpoint_keeps_alive, keep_alive_timeout } = begun;
+    edit(request, endpoint, &mut out.bytes);
     let mut stream = response.stream;
     let timeout = request.upstream.response_timeout();
     let mut sent_bytes = 0;
@@ -139,6 +141,12 @@ pub(super) fn write_head(
     }
 }
 
+/// Changes the head of a response as the route wants it.
+fn edit(request: &Request, endpoint: &Endpoint, out: &mut Vec<u8>) {
+    let facts = Facts { client: request.client, endpoint: endpoint.name() };
+    edits::apply(&request.route.config.response_headers, facts, out);
+}
+
 /// Moves what has arrived of a body to `out`, framed for the client; returns the bytes of payload.
 fn take_payload(
     stream: &mut Stream,
@@ -201,6 +209,7 @@ fn upgrade(
         Ok(parsed) => head::write_unchanged(&parsed, &mut head),
         Err(error) => return Err(Failure::Malformed(error).into()),
     }
+    edit(request, endpoint, &mut head);
     response.stream.consume(response.head_bytes);
     // The session's load passes on to its tunnel.
     let load = load.or_else(|| session::upgrade(worker, request)).unwrap_or_else(|| Load::take(endpoint));

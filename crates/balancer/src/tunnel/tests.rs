@@ -10,7 +10,6 @@ use super::*;
 use crate::affinity::key::{KeyRing, generate_line};
 use crate::affinity::tag::TagKeys;
 use crate::config::{Config, EndpointConfig, UpstreamConfig};
-use crate::limit::concurrency::Place;
 use crate::net::deadline;
 use crate::net::limit::Connections;
 use crate::route::Routes;
@@ -60,7 +59,7 @@ fn record(tunnel_timeout: Duration, expect_open: bool) -> Record {
         user_agent: 0,
         upstream: Arc::new(Upstream::new(config)),
         load: Load::take(&endpoint),
-        place: Place::default(),
+        limits: None,
         permit: connections.enter(address.ip()).unwrap(),
     }
 }

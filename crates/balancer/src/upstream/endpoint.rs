@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 
+use super::balance::tiers::note_change;
+use super::cell::Cell;
 use super::health::Health;
+use super::queue::Queue;
 use crate::config::{AdminState, EndpointConfig};
 
 /// The identity of an endpoint within its upstream: 48 bits of a hash of its configured `id`, or else of
@@ -53,8 +56,21 @@ pub struct Endpoint {
     max_sessions: AtomicU32,
     /// An [`AdminState`].
     state: AtomicU8,
-    load: AtomicU32,
+    /// HAProxy's numeric id: given by the upstream, kept while the endpoint belongs to it.
+    number: AtomicU32,
+    /// `max_conn`, within a slow start less.
+    slots: AtomicU32,
+    /// Whether requests that may go anywhere may come here.
+    in_turn: AtomicBool,
+    cell: &'static Cell,
+    queue: OnceLock<Arc<Queue>>,
     health: Health,
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.cell.give_back();
+    }
 }
 
 impl Endpoint {
@@ -74,7 +90,11 @@ impl Endpoint {
             max_conn: AtomicU32::default(),
             max_sessions: AtomicU32::default(),
             state: AtomicU8::default(),
-            load: AtomicU32::new(0),
+            number: AtomicU32::default(),
+            slots: AtomicU32::default(),
+            in_turn: AtomicBool::default(),
+            cell: Cell::take(),
+            queue: OnceLock::new(),
             health: Health::default(),
         };
         endpoint.apply(config);
@@ -87,6 +107,7 @@ impl Endpoint {
         self.weight.store(config.weight, Ordering::Relaxed);
         self.max_conn.store(config.max_conn, Ordering::Relaxed);
         self.max_sessions.store(config.max_sessions, Ordering::Relaxed);
+        self.set_slots(config.max_conn);
         self.set_state(config.state);
     }
 
@@ -147,6 +168,7 @@ impl Endpoint {
     /// Sets what the operator wants of it.
     pub fn set_state(&self, state: AdminState) {
         self.state.store(state as u8, Ordering::Relaxed);
+        note_change();
     }
 
     /// Returns whether a new session may be placed here: the operator wants it, it has a share, probes say that it is up
@@ -173,12 +195,60 @@ impl Endpoint {
 
     /// Returns the number of sessions, tunnels and unbound requests in progress.
     pub fn load(&self) -> u32 {
-        self.load.load(Ordering::Relaxed)
+        self.cell.load.load(Ordering::Relaxed)
+    }
+
+    /// Returns the requests and tunnels in progress; counted while there is a `max_conn` alone.
+    pub fn in_use(&self) -> u32 {
+        self.cell.in_use.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many requests and tunnels may be in progress now: `max_conn`, within a slow start less; 0 for no
+    /// limit.
+    pub fn slots(&self) -> u32 {
+        self.slots.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether it has all the sessions that it may have.
+    pub fn has_all_sessions(&self) -> bool {
+        let most = self.max_sessions();
+        most > 0 && self.load() >= most
     }
 
     /// Returns the health.
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Returns its number in its upstream, from 1.
+    pub(super) fn number(&self) -> u32 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// Makes it a part of an upstream.
+    pub(super) fn join(&self, number: u32, queue: &Arc<Queue>) {
+        self.number.store(number, Ordering::Relaxed);
+        self.queue.get_or_init(|| Arc::clone(queue));
+    }
+
+    pub(super) fn queue(&self) -> Option<&Arc<Queue>> {
+        self.queue.get()
+    }
+
+    pub(super) fn set_slots(&self, slots: u32) {
+        self.slots.store(slots, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_in_turn(&self) -> bool {
+        self.in_turn.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_in_turn(&self, in_turn: bool) {
+        self.in_turn.store(in_turn, Ordering::Relaxed);
+    }
+
+    pub(super) fn cell(&self) -> &'static Cell {
+        self.cell
     }
 }
 
@@ -189,8 +259,16 @@ pub struct Load(Arc<Endpoint>);
 impl Load {
     /// Adds one unit to the endpoint's load.
     pub fn take(endpoint: &Arc<Endpoint>) -> Self {
-        endpoint.load.fetch_add(1, Ordering::Relaxed);
+        endpoint.cell.load.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(endpoint))
+    }
+
+    /// Adds one unit to the endpoint's load, unless it has all the sessions that it may have. Exact over all workers.
+    pub(super) fn take_session(endpoint: &Arc<Endpoint>) -> Option<Self> {
+        let most = endpoint.max_sessions();
+        let more = |load: u32| (most == 0 || load < most).then_some(load + 1);
+        endpoint.cell.load.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self(Arc::clone(endpoint)))
     }
 
     /// Returns the endpoint that carries this load.
@@ -201,7 +279,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.0.load.fetch_sub(1, Ordering::Relaxed);
+        self.0.cell.load.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use self::check::{Check, CheckStatus, LastCheck, Verdict};
+use super::balance::tiers::note_change;
 use crate::config::{OutlierConfig, ProbeConfig};
 use crate::table::Seconds;
 
@@ -92,6 +93,7 @@ impl Health {
     /// Sets whether the endpoint asks for no new sessions; the next probe that succeeds decides anew.
     pub fn set_no_new(&self, no_new: bool) {
         self.no_new.store(no_new, Ordering::Relaxed);
+        note_change();
     }
 
     /// Returns since when the endpoint is up again, if it ever was down; a slow start counts from there.
@@ -149,7 +151,11 @@ impl Health {
             self.contradictions.store(0, Ordering::Relaxed);
             let no_new = verdict == Verdict::PassedConditionally;
             let change = if no_new { Change::NoNew } else { Change::NewAgain };
-            return (succeeded && self.no_new.swap(no_new, Ordering::Relaxed) != no_new).then_some(change);
+            let changed = succeeded && self.no_new.swap(no_new, Ordering::Relaxed) != no_new;
+            if changed {
+                note_change();
+            }
+            return changed.then_some(change);
         }
         let contradictions = self.contradictions.fetch_add(1, Ordering::Relaxed) + 1;
         let enough = match (is_first, was_down) {
@@ -172,6 +178,7 @@ impl Health {
         }
         drop(past);
         self.down.store(!was_down, Ordering::Relaxed);
+        note_change();
         Some(if was_down { Change::Up } else { Change::Down })
     }
 
@@ -216,6 +223,7 @@ impl Health {
         let length = Seconds(Seconds::lasting(config.ejection).0.saturating_mul(ejections));
         self.failures.store(0, Ordering::Relaxed);
         self.ejected_until.store(now.0.saturating_add(length.0), Ordering::Relaxed);
+        note_change();
         length
     }
 

@@ -206,7 +206,10 @@ fn what_refers_to_nothing_is_an_error() {
             "[[route]]\nlistener = \"public\"\nupstream = \"app\"",
             &["6: route[1].listener: unknown listener \"public\"; use web"],
         ),
-        ("[[route]]\nhost = \"a.b\"", &["5: route[1].upstream: is missing; name the upstream of the route"]),
+        (
+            "[[route]]\nhost = \"a.b\"",
+            &["5: route[1].upstream: is missing; name the upstream of the route, or what it serves"],
+        ),
         (
             "[[route]]\nupstream = \"app\"\n[[route]]\nhost = \"a.b\"\nupstream = \"app\"",
             &["7: route[2]: is never reached; route 1 (line 5) takes all its requests. Put it before that"],
