@@ -1,6 +1,7 @@
 //! Names that stand for endpoints, looked up with a real DNS server whose records change.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use limpet_balancer::balancer;
@@ -36,7 +37,7 @@ fn address(n: u8, port: u16) -> SocketAddr {
 fn configuration(dns: &Dnsmasq, endpoint: &str, more: &str) -> String {
     format!(
         "[listener.web]\nbind = \"127.0.0.1:0\"\n\
-         [dns]\nservers = [\"{}\"]\ntimeout = \"200ms\"\n{more}\n\
+         [dns]\nservers = [\"{}\"]\n{more}\n\
          [upstream.app]\nbalance = \"round_robin\"\nprobe = false\nendpoints = [\"{endpoint}\"]\n",
         dns.address()
     )
@@ -114,7 +115,7 @@ fn the_last_good_answer_is_kept_when_dns_fails() {
     let (port, _endpoints) = endpoints(["a", "b", "c"]);
     let mut dns = Dnsmasq::start(1).expect("dnsmasq starts");
     dns.set_hosts(&[("app.test", "127.0.1.1"), ("app.test", "127.0.1.2")]).expect("it reads them");
-    let limpet = start(&dns, &format!("app.test:{port}"), "hold = \"1s\"");
+    let limpet = start(&dns, &format!("app.test:{port}"), "timeout = \"200ms\"\nmax_ttl = \"1s\"\nhold = \"1s\"");
     assert_eq!(answers(&limpet, 6), ["a", "b"]);
     let seen = limpet.process.line_count();
     dns.stop().expect("it ends");
@@ -147,7 +148,7 @@ fn a_refusal_is_a_failure() {
 fn the_balancer_may_be_there_before_the_dns_server() {
     let (port, _endpoints) = endpoints(["a"]);
     let mut dns = Dnsmasq::stopped(1).expect("an address");
-    let limpet = start(&dns, &format!("app.test:{port}"), "");
+    let limpet = start(&dns, &format!("app.test:{port}"), "timeout = \"200ms\"");
     assert!(limpet.process.output().contains(&format!("app.test:{port} does not resolve")));
     assert_eq!(answers(&limpet, 1), ["503"]);
     dns.set_hosts(&[("app.test", "127.0.1.1")]).expect("they are written");
@@ -197,6 +198,27 @@ fn srv_records_bring_ports_and_weights() {
     };
     assert_eq!(serials(&before), serials(&after), "the same endpoints, with other weights");
     running.stop().expect("it stops");
+}
+
+#[test]
+fn check_looks_names_up_as_the_balancer_does() {
+    let mut dns = Dnsmasq::stopped(1).expect("an address");
+    dns.set_hosts(&[("one.test", "127.0.0.1"), ("one.test", "127.0.0.2")]).expect("they are written");
+    dns.set_services(&["_http._tcp.app.test,one.test,81,10,3"]);
+    dns.start_again().expect("it starts");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("limpet.toml");
+    for (endpoint, code, expected) in [
+        ("one.test:80", 0, "-> 127.0.0.1:80, 127.0.0.2:80\n"),
+        ("srv:_http._tcp.app.test", 0, "-> 127.0.0.1:81 (weight 3), 127.0.0.2:81 (weight 3)\n"),
+        ("two.test:80", 1, "-> FAILED: DNS knows no address of it\n"),
+    ] {
+        std::fs::write(&path, configuration(&dns, endpoint, "")).expect("a file");
+        let output = Command::new(BINARY).args(["check", "-c"]).arg(&path).output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(&format!("endpoint {endpoint} {expected}")), "{text}");
+    }
 }
 
 #[test]

@@ -37,8 +37,8 @@ pub fn run(config: Config) -> Result<(), Error> {
     live(config, Role::Process)
 }
 
-/// Starts the balancer within this process, on threads of its own, and returns when it accepts connections. Signals are
-/// left to the process.
+/// Starts the balancer within this process, on threads of its own, and returns when it accepts connections; names and
+/// probes may take some seconds. Signals are left to the process.
 ///
 /// # Errors
 /// [`Error`] when it cannot start.

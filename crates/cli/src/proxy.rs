@@ -16,7 +16,7 @@ use crate::run::balance;
 pub(crate) struct Proxy {
     /// Address to listen on: IP:PORT, or :PORT for all addresses, IPv4 and IPv6 [env: LIMPET_LISTEN]
     listen: Option<String>,
-    /// Endpoints: HOST:PORT each [env: LIMPET_UPSTREAM, separated by commas or spaces]
+    /// Endpoints: HOST:PORT each, or srv:NAME for SRV records [env: LIMPET_UPSTREAM, separated by commas or spaces]
     #[arg(value_name = "ENDPOINT")]
     endpoints: Vec<String>,
     /// How a new session is placed: least_conn, round_robin, random2, source, hash or first [default: least_conn]

@@ -153,6 +153,35 @@ fn what_cannot_be_resolved_or_read_is_exit_code_1() {
 }
 
 #[test]
+fn check_reads_the_files_of_endpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = folder.path().join("app.json");
+    let (_directory, path) = file(&format!("{SMALL}endpoints_file = {more:?}\n"));
+    for (text, code, expected) in [
+        (
+            "[{ \"address\": \"127.0.0.1:2\", \"id\": \"b\" }]",
+            0,
+            "app.json: 1 endpoint\n  endpoint 127.0.0.1:3000\n  endpoint 127.0.0.1:2 (id b)\n",
+        ),
+        (
+            "[\n\"127.0.0.1\"]",
+            1,
+            "app.json:2: endpoints[1]: \"127.0.0.1\" is not the address of an endpoint; add a port",
+        ),
+        ("[\"127.0.0.1:3000\"]", 1, "app.json: FAILED: the address 127.0.0.1:3000 is that of endpoint 1 already\n"),
+    ] {
+        std::fs::write(&more, text).unwrap();
+        let outcome = check(&path);
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        assert!(outcome.out.contains(expected), "{}", outcome.out);
+    }
+    std::fs::remove_file(&more).unwrap();
+    let outcome = check(&path);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.out.contains("app.json: cannot be read: "), "{}", outcome.out);
+}
+
+#[test]
 fn check_without_a_file_looks_at_the_environment() {
     let outcome =
         limpet_with(&[("LIMPET_LISTEN", ":8000"), ("LIMPET_UPSTREAM", "127.0.0.1:1 127.0.0.1:2")], &["check"]);

@@ -11,13 +11,13 @@ mod query;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use self::query::{Resolver, Section};
-use super::name::{Answer, Family, LONGEST, Part, Record, Target};
+use super::name::{Answer, Family, LONGEST, Part, Place, Record, Say, Target};
 use crate::config::{DnsConfig, DnsFamily};
 
 /// Records of one SRV answer; each costs two more queries.
@@ -50,6 +50,19 @@ impl Dns {
                 addresses: HashMap::new(),
                 ttl: Duration::ZERO,
             },
+        }
+    }
+
+    /// Returns what a target stands for now.
+    ///
+    /// # Errors
+    /// Why nobody can tell.
+    pub async fn places(&self, target: &Target) -> Result<Vec<Place>, String> {
+        let mut name = super::name::Name::new(Instant::now());
+        let effect = name.handle_answer(self.look_up(target, &[]).await, &self.config, Instant::now());
+        match effect.say {
+            Some(Say::Trouble(reason)) if name.places().is_empty() => Err(reason),
+            _ => Ok(name.places().to_vec()),
         }
     }
 
@@ -217,4 +230,46 @@ fn failure(parts: &[(Family, Part<Vec<IpAddr>>)]) -> Option<&str> {
         Part::Failed(reason) => Some(reason.as_str()),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goes through a search list of which some entries fail and one may have the name; says which, or what it means.
+    fn search(dns: &Dns, target: &Target, fails: &[&str], has: Option<&str>) -> Result<String, Part<()>> {
+        let names: Vec<Name> = ["app.a.", "app.b.", "app."].map(|name| Name::from_ascii(name).unwrap()).into();
+        let last = dns.answered_by.lock().unwrap().get(target).cloned();
+        let mut search = Search { dns, target, names: names.into_iter(), last, failure: None };
+        while let Some(name) = search.names.next() {
+            let text = name.to_string();
+            if has == Some(&text) {
+                search.found(name);
+                return Ok(text);
+            }
+            if fails.contains(&text.as_str()) && search.is_over(&name, "no answer") {
+                break;
+            }
+        }
+        Err(search.end())
+    }
+
+    #[test]
+    fn no_other_service_takes_the_place_of_one_that_cannot_be_looked_up() {
+        let dns = Dns::new(DnsConfig::default());
+        let target = Target::Host { name: "app".into(), port: 80 };
+        let failed = Part::Failed("no answer".to_owned());
+        assert_eq!(search(&dns, &target, &[], None), Err(Part::Missing));
+        assert_eq!(search(&dns, &target, &["app.a."], None), Err(failed.clone()), "nobody knows");
+        assert_eq!(search(&dns, &target, &["app.a."], Some("app.b.")), Ok("app.b.".into()), "that entry never had it");
+        assert_eq!(
+            search(&dns, &target, &["app.b."], Some("app.")),
+            Err(failed),
+            "the last good answer came from there"
+        );
+        assert_eq!(search(&dns, &target, &[], Some("app.")), Ok("app.".into()), "it has moved");
+        assert_eq!(search(&dns, &target, &[], Some("app.a.")), Ok("app.a.".into()), "it has moved");
+        dns.retain(|_| false);
+        assert_eq!(search(&dns, &target, &["app.a."], Some("app.b.")), Ok("app.b.".into()));
+    }
 }

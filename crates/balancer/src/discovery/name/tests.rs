@@ -138,7 +138,7 @@ fn srv_records_give_ports_weights_and_backups() {
 
     // So does the whole.
     let fails = Answer { records: Part::Failed("refused".into()), addresses: HashMap::new(), ttl: Duration::ZERO };
-    assert_eq!(name.handle_answer(fails, &LIMITS(), now).changed, false);
+    assert!(!name.handle_answer(fails, &LIMITS(), now).changed);
     assert_eq!(show(&name), all[..2]);
 }
 
