@@ -19,6 +19,7 @@ mod environment;
 mod error;
 mod file;
 mod forwarded;
+mod hash;
 mod journal;
 mod listener;
 mod outlier;
@@ -41,7 +42,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::action::{ActionConfig, RedirectConfig, RespondConfig};
-pub use self::affinity::Affinity;
+pub use self::affinity::{
+    Affinity, ClientAffinity, CookieAffinity, CookieMode, CookieValue, HeaderAffinity, QueryAffinity, SameSite,
+    StickySessionAffinity, WhenGone,
+};
 pub use self::balance::Balance;
 pub use self::check::remarks;
 pub use self::condition::{Condition, HostRule};
@@ -51,6 +55,7 @@ pub use self::endpoint::{AdminState, EndpointConfig, repetitions};
 pub use self::environment::{Lookup, process_environment};
 pub use self::error::{ConfigError, ConfigErrors, Origin};
 pub use self::forwarded::Forwarded;
+pub use self::hash::Hash;
 pub use self::listener::ListenerConfig;
 pub use self::outlier::OutlierConfig;
 pub use self::probe::{HttpProbe, ProbeConfig, ProbeMethod};

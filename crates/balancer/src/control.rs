@@ -102,6 +102,7 @@ async fn sweep(shared: Arc<Shared>) {
         routes.routes().iter().for_each(|route| route.limits.sweep(step, now));
         for upstream in routes.upstreams() {
             upstream.learned.sweep(step % upstream.learned.shards(), now);
+            upstream.affinity.sweep(step, now);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A named group of endpoints and the choice among them.
 
+pub mod by_hash;
 pub mod endpoint;
 pub mod health;
 pub mod locate;
@@ -17,8 +18,9 @@ use tokio::sync::Notify;
 use self::endpoint::{Endpoint, EndpointId, Load};
 use self::locate::Locator;
 use crate::affinity::learned::Learned;
+use crate::affinity::modes::Modes;
 use crate::clock;
-use crate::config::{Balance, UpstreamConfig};
+use crate::config::{AdminState, Balance, UpstreamConfig};
 use crate::table::Seconds;
 
 /// How much longer than pingInterval + pingTimeout a silent session is remembered.
@@ -38,6 +40,8 @@ pub struct Upstream {
     turn: AtomicUsize,
     /// The sids that carry no tag.
     pub learned: Learned,
+    /// What binds requests beside their sids.
+    pub affinity: Modes,
     /// The look-ups of version 3 sessions.
     pub locator: Locator,
     /// The largest pingInterval + pingTimeout seen in handshakes, in milliseconds; 0 before the first.
@@ -53,6 +57,7 @@ impl Upstream {
         let tunnel_timeout = Arc::new(AtomicU32::new(Seconds::lasting(config.tunnel_timeout).0));
         Self {
             name: config.name.as_str().into(),
+            affinity: Modes::new(&config.affinity),
             config,
             endpoints: ArcSwap::default(),
             endpoints_changed: Notify::new(),
@@ -115,6 +120,11 @@ impl Upstream {
         self.pick(&endpoints, |endpoint| untried(endpoint) && ready(endpoint))
             .or_else(|| self.pick(&endpoints, |endpoint| untried(endpoint) && up(endpoint)))
             .or_else(|| self.pick(&endpoints, untried))
+    }
+
+    /// Returns whether an endpoint serves those who are bound to it; when all are down, no evidence is believed.
+    pub fn serves_bound(&self, endpoint: &Endpoint) -> bool {
+        endpoint.takes_bound() || endpoint.state() != AdminState::Maintenance && self.all_down()
     }
 
     /// Returns whether probes say that every endpoint is down; then none of them is believed.

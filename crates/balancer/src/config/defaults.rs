@@ -8,7 +8,7 @@ use super::part::{Kind, Part, default, example, table};
 use super::{affinity, dns, endpoint, listener, outlier, probe, rate_limit, route, upstream};
 
 /// Every part, in the order of the printed file.
-pub(super) const PARTS: [&Part; 11] = [
+pub(super) const PARTS: [&Part; 17] = [
     &TOP,
     &CLUSTER,
     &dns::PART,
@@ -19,6 +19,12 @@ pub(super) const PARTS: [&Part; 11] = [
     &probe::PART,
     &outlier::PART,
     &affinity::PART,
+    &affinity::PATH_PART,
+    affinity::PARTS[0],
+    affinity::PARTS[1],
+    affinity::PARTS[2],
+    affinity::PARTS[3],
+    affinity::PARTS[4],
     &endpoint::PART,
 ];
 

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::part::{Part, default, required, table};
 use super::reader::{Entry, Reader, unread};
 use super::value;
-use super::{Affinity, Balance, EndpointConfig, Forwarded, OutlierConfig, ProbeConfig, SendProxy};
+use super::{Affinity, Balance, EndpointConfig, Forwarded, OutlierConfig, ProbeConfig, SendProxy, WhenGone};
 use super::{affinity, endpoint, forwarded, outlier, probe, proxy};
 
 /// A named group of endpoints.
@@ -19,6 +19,12 @@ pub struct UpstreamConfig {
     pub balance: Balance,
     /// What binds a session to its endpoint, tried in order.
     pub affinity: Vec<Affinity>,
+    /// What becomes of a request that a cookie, a route or a remembered address binds to an endpoint that is gone.
+    pub when_gone: WhenGone,
+    /// How long such a request waits for its endpoint, if it does.
+    pub wait: Duration,
+    /// Whether it fails after waiting in vain; otherwise it moves.
+    pub fails_after_wait: bool,
     /// Whether sids of version 4 handshakes are tagged (`false`: learned only).
     pub sid_tag: bool,
     /// The addresses.
@@ -51,6 +57,9 @@ impl UpstreamConfig {
             name: name.into(),
             balance: Balance::LeastConn,
             affinity: vec![Affinity::Sid],
+            when_gone: WhenGone::Move,
+            wait: Duration::from_secs(5),
+            fails_after_wait: false,
             sid_tag: true,
             endpoints,
             probe: Some(ProbeConfig::default()),
@@ -81,11 +90,15 @@ pub(super) const PART: Part = Part {
             "\"least_conn\"",
             "How a new session is placed: \"least_conn\" (fewest sessions, tunnels and requests) or \"round_robin\".",
         ),
+        default("affinity", "[{ by = \"sid\" }]", affinity::DOC),
         default(
-            "affinity",
-            "[{ by = \"sid\" }]",
-            "What binds a session to its endpoint: the sid of Engine.IO; [] for nothing.",
+            "when_gone",
+            "\"move\"",
+            "What becomes of a request that a cookie, a route or a remembered address binds to an endpoint that is down, in\n\
+             maintenance or gone: \"move\" to another one, \"wait\" for it, or \"fail\" with 503.",
         ),
+        default("wait", "\"5s\"", "How long it waits with when_gone = \"wait\"."),
+        default("after_wait", "\"move\"", "What it does after waiting in vain: \"move\" or \"fail\"."),
         default(
             "sid_tag",
             "true",
@@ -128,6 +141,9 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>, table: &DeTable<'_
     reader.part(&PART, entry.path, table, |reader, entry| match entry.key {
         "balance" => reader.set(entry, value::balance, &mut it.balance),
         "affinity" => affinity::read(reader, entry, &mut it.affinity),
+        "when_gone" => reader.set(entry, affinity::when_gone, &mut it.when_gone),
+        "wait" => reader.set(entry, value::duration, &mut it.wait),
+        "after_wait" => reader.set(entry, affinity::after_wait, &mut it.fails_after_wait),
         "sid_tag" => reader.set(entry, value::switch, &mut it.sid_tag),
         "endpoints" => endpoint::read(reader, entry, &mut it.endpoints),
         "probe" => it.probe = probe::read(reader, entry),

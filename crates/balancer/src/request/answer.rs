@@ -45,6 +45,9 @@ pub enum Error {
     /// No endpoint has the session.
     #[error("no endpoint has this session")]
     UnknownSession,
+    /// The endpoint that the client is bound to cannot take the request, and no other one may.
+    #[error("the endpoint of this client is not available")]
+    EndpointGone,
     /// The upstream has no endpoint left to try.
     #[error("no endpoint is available")]
     NoEndpoint,
@@ -70,7 +73,7 @@ impl Error {
             Self::TooManyConnections => (429, "Too Many Requests"),
             Self::Limit(refusal) => refusal.status(),
             Self::NoRoute => (404, "Not Found"),
-            Self::NoEndpoint | Self::Endpoint(Failure::Connect(_)) => (503, "Service Unavailable"),
+            Self::NoEndpoint | Self::EndpointGone | Self::Endpoint(Failure::Connect(_)) => (503, "Service Unavailable"),
             Self::Endpoint(Failure::Timeout) => (504, "Gateway Timeout"),
             Self::Endpoint(Failure::Client(ClientError::Body(_))) => (400, "Bad Request"),
             Self::Endpoint(Failure::Client(_)) => return None,

@@ -1,21 +1,15 @@
 use super::*;
-use crate::config::{EndpointConfig, Forwarded, OutlierConfig, SendProxy};
+use crate::config::{EndpointConfig, OutlierConfig};
 
 fn upstream(balance: Balance, count: u16) -> Upstream {
     let config = UpstreamConfig {
-        name: "test".into(),
         balance,
         affinity: vec![],
-        sid_tag: true,
-        endpoints: vec![],
         probe: None,
         outlier: OutlierConfig { failures: 1, ejection: Duration::from_secs(10) },
         connect_timeout: Duration::from_secs(1),
-        response_timeout: Duration::from_secs(60),
         tunnel_timeout: Duration::from_secs(60),
-        max_held_body_bytes: 1024,
-        forwarded: Forwarded { x_forwarded: true, x_real_ip: true, rfc7239: false },
-        send_proxy: SendProxy::Off,
+        ..UpstreamConfig::new("test", vec![])
     };
     let upstream = Upstream::new(config);
     let endpoints = (1..=count).map(|port| {
