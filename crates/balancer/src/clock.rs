@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::LazyLock;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::limit::bucket::Millis;
 use crate::table::Seconds;
@@ -16,6 +16,12 @@ thread_local! {
 /// Returns the seconds since the process began.
 pub fn now() -> Seconds {
     Seconds::between(*START, Instant::now())
+}
+
+/// Returns the whole seconds since 1970, which cookies carry.
+pub fn unix() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// Returns the milliseconds since the process began.

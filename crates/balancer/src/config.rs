@@ -47,7 +47,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::action::{ActionConfig, RedirectConfig, RespondConfig};
-pub use self::affinity::Affinity;
+pub use self::affinity::{
+    Affinity, ClientAffinity, CookieAffinity, CookieMode, CookieValue, HeaderAffinity, QueryAffinity, SameSite,
+    StickySessionAffinity, WhenGone,
+};
 pub use self::balance::Balance;
 pub use self::check::remarks;
 pub use self::condition::{Condition, HeaderRule, HostRule, ValueRule};

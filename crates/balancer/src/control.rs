@@ -103,6 +103,7 @@ async fn sweep(shared: Arc<Shared>) {
         for upstream in routes.upstreams() {
             upstream.tend(now);
             upstream.learned.sweep(step % upstream.learned.shards(), now);
+            upstream.affinity.sweep(step, now);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! client::connection   reads a head and parses it
 //!   prepare            matches a route, binds the session to an endpoint, rewrites the head
 //!   serve (here)       chooses the endpoint, moves on when one fails before it could have processed the request
+//!     chosen           follows what a cookie, an address or a hash wants, and what when_gone says of it
 //!     attempt          sends the request to one endpoint and waits for the head of its response
 //!     relay            passes the response on; a 101 becomes a tunnel
 //!   answer             what we say ourselves when there is no response to pass on
@@ -19,6 +20,7 @@
 mod announce;
 pub mod answer;
 pub mod attempt;
+mod chosen;
 mod handshake;
 pub mod head;
 mod kept;
@@ -34,9 +36,11 @@ use std::time::{Duration, Instant};
 
 use self::answer::Error;
 use self::attempt::Failure;
+use self::chosen::Chosen;
 use self::prepare::Request;
 use crate::access_log::Exchange;
 use crate::affinity::Plan;
+use crate::affinity::modes::Choice;
 use crate::client::{Client, ClientError};
 use crate::clock;
 use crate::limit::{self, Admission};
@@ -85,7 +89,7 @@ pub async fn serve(worker: &Worker, client: &mut Client, mut request: Request, l
     }
     let served = match std::mem::replace(&mut request.plan, Plan::Unknown) {
         Plan::Bound(endpoint) => bound(worker, client, &mut request, &endpoint, log).await,
-        Plan::Balance => balance(worker, client, &mut request, log).await,
+        Plan::Balance(choice) => balance(worker, client, &mut request, choice, log).await,
         // Rare and large: its state must not be a part of every connection's.
         Plan::Locate => Box::pin(locate(worker, client, &mut request, log)).await,
         Plan::Unknown => Err(Error::UnknownSession),
@@ -156,16 +160,26 @@ async fn balance(
     worker: &Worker,
     client: &mut Client,
     request: &mut Request,
+    choice: Choice,
     log: &mut Exchange,
 ) -> Result<Served, Error> {
+    let mut chosen = Chosen::new(choice, &request.upstream);
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
-        let load = slot::place(client, request, &mut tried).await?;
+        if chosen.must_wait() {
+            // Rare: its state must not be a part of every connection's.
+            Box::pin(chosen.wait(worker, client, request)).await?;
+        }
+        let load = match chosen.preferred(&tried) {
+            Some(endpoint) => Load::take(endpoint),
+            None => slot::place(client, request, chosen.key(), &mut tried).await?,
+        };
         let endpoint = Arc::clone(load.endpoint());
+        request.upstream.affinity.chosen(request.client, endpoint.id(), clock::coarse());
         tried.push(endpoint.id());
         let last = tried.len() >= MAX_ATTEMPTS.min(request.upstream.endpoints().len());
         let failure = match attempt::send(worker, client, request, &endpoint).await {
-            Ok(response) if !last && request.is_handshake() && response.is_refusal() => {
+            Ok(response) if !last && chosen.may_move() && request.is_handshake() && response.is_refusal() => {
                 request.upstream.note_failure(&endpoint, "it refused a handshake");
                 request.out.rewind();
                 continue;
@@ -178,7 +192,9 @@ async fn balance(
             Failure::Closed(_) => request.is_handshake(),
             _ => false,
         };
-        if last || !harmless {
+        if harmless && chosen.waits_for(&endpoint) {
+            tried.pop();
+        } else if last || !harmless || !chosen.may_move() {
             return Err(failure.into());
         }
         request.out.rewind();

@@ -23,6 +23,7 @@ use self::endpoint::{Endpoint, EndpointId};
 use self::locate::Locator;
 use self::queue::Queue;
 use crate::affinity::learned::Learned;
+use crate::affinity::modes::Modes;
 use crate::clock;
 use crate::config::{AdminState, UpstreamConfig};
 use crate::table::Seconds;
@@ -52,6 +53,8 @@ pub struct Upstream {
     pub queue: Arc<Queue>,
     /// The sids that carry no tag.
     pub learned: Learned,
+    /// What binds requests beside their sids.
+    pub affinity: Modes,
     /// The look-ups of version 3 sessions.
     pub locator: Locator,
     /// The largest pingInterval + pingTimeout seen in handshakes, in milliseconds; 0 before the first.
@@ -67,6 +70,7 @@ impl Upstream {
         let tunnel_timeout = Arc::new(AtomicU32::new(Seconds::lasting(config.tunnel_timeout).0));
         Self {
             name: config.name.as_str().into(),
+            affinity: Modes::new(&config.affinity),
             queue: Arc::new(Queue::new(config.max_queue)),
             config,
             endpoints: ArcSwap::default(),

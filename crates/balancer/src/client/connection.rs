@@ -201,6 +201,7 @@ fn take_request(
     let mut request = prepare::prepare(&worker.shared, &http1.origin, &mut http1.last_tag, &head)?;
     if let Prepared::Forward(request) = &request {
         log.routed(request.upstream.name(), request.evidence);
+        log.cookie(request.upstream.affinity.letters(&request.said));
     }
     let framing = head.framing;
     http1.stream.consume(head_bytes);

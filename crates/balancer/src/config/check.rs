@@ -1,5 +1,6 @@
 //! Decides whether a draft makes sense as a whole: what refers to what, what is missing, what can never happen.
 
+use super::affinity;
 use super::draft::Draft;
 use super::environment::{self, Lookup};
 use super::error::ConfigErrors;
@@ -102,6 +103,7 @@ fn upstreams(config: &Config, journal: &mut Journal) {
         journal.complain("", message);
     }
     for upstream in &config.upstreams {
+        affinity::check(upstream, journal);
         let key = format!("upstream.{}.endpoints", upstream.name);
         // A list whose items are all wrong has been reported already.
         if upstream.endpoints.is_empty() && upstream.endpoints_file.is_none() && !journal.has_error(&key) {

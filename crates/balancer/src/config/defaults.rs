@@ -21,6 +21,12 @@ pub(super) const PARTS: &[&Part] = &[
     &probe::PART,
     &outlier::PART,
     &affinity::PART,
+    &affinity::PATH_PART,
+    affinity::PARTS[0],
+    affinity::PARTS[1],
+    affinity::PARTS[2],
+    affinity::PARTS[3],
+    affinity::PARTS[4],
     &endpoint::PART,
 ];
 

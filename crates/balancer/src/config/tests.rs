@@ -1,5 +1,6 @@
 //! Files, environments and flags, with what they mean or which errors they give.
 
+mod affinity;
 mod errors;
 mod routes;
 mod sources;
@@ -272,6 +273,9 @@ fn every_key_has_its_place() {
                 queue_timeout: seconds(6),
                 max_queue: 10,
                 affinity: vec![],
+                when_gone: WhenGone::Move,
+                wait: seconds(5),
+                fails_after_wait: false,
                 sid_tag: false,
                 endpoints: vec![
                     EndpointConfig { id: Some("one".to_owned()), ..endpoint("app01", 3000) },

@@ -8,7 +8,9 @@ use toml::de::DeTable;
 use super::part::{Part, default, example, required, table};
 use super::reader::{Entry, Reader, unread};
 use super::value;
-use super::{Affinity, Balance, EndpointConfig, Forwarded, Hash, HashKey, OutlierConfig, ProbeConfig, SendProxy};
+use super::{
+    Affinity, Balance, EndpointConfig, Forwarded, Hash, HashKey, OutlierConfig, ProbeConfig, SendProxy, WhenGone,
+};
 use super::{affinity, endpoint, forwarded, hash, outlier, probe, proxy};
 
 /// A named group of endpoints.
@@ -36,6 +38,12 @@ pub struct UpstreamConfig {
     pub max_queue: usize,
     /// What binds a session to its endpoint, tried in order.
     pub affinity: Vec<Affinity>,
+    /// What becomes of a request that a cookie, a route or a remembered address binds to an endpoint that is gone.
+    pub when_gone: WhenGone,
+    /// How long such a request waits for its endpoint, if it does.
+    pub wait: Duration,
+    /// Whether it fails after waiting in vain; otherwise it moves.
+    pub fails_after_wait: bool,
     /// Whether sids of version 4 handshakes are tagged (`false`: learned only).
     pub sid_tag: bool,
     /// The addresses.
@@ -80,6 +88,9 @@ impl UpstreamConfig {
             queue_timeout: Duration::from_secs(5),
             max_queue: 1024,
             affinity: vec![Affinity::Sid],
+            when_gone: WhenGone::Move,
+            wait: Duration::from_secs(5),
+            fails_after_wait: false,
             sid_tag: true,
             endpoints,
             endpoints_file: None,
@@ -121,6 +132,7 @@ pub(super) const PART: Part = Part {
              \"round_robin\" (nginx's smooth weighted turns), \"random2\" (the less loaded of two by chance), \"source\"\n\
              (by the client's address), \"hash\" (by hash_key) or \"first\" (the first with a free slot).",
         ),
+        default("affinity", "[{ by = \"sid\" }]", affinity::DOC),
         default(
             "hash",
             "\"rendezvous\"",
@@ -157,10 +169,13 @@ pub(super) const PART: Part = Part {
         ),
         default("max_queue", "1024", "Requests that may wait for slots at a time; others get 503 at once."),
         default(
-            "affinity",
-            "[{ by = \"sid\" }]",
-            "What binds a session to its endpoint: the sid of Engine.IO; [] for nothing.",
+            "when_gone",
+            "\"move\"",
+            "What becomes of a request that a cookie, a route or a remembered address binds to an endpoint that is down, in\n\
+             maintenance or gone: \"move\" to another one, \"wait\" for it, or \"fail\" with 503.",
         ),
+        default("wait", "\"5s\"", "How long it waits with when_gone = \"wait\"."),
+        default("after_wait", "\"move\"", "What it does after waiting in vain: \"move\" or \"fail\"."),
         default(
             "sid_tag",
             "true",
@@ -215,6 +230,9 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>, table: &DeTable<'_
         "queue_timeout" => reader.set(entry, value::duration, &mut it.queue_timeout),
         "max_queue" => reader.set(entry, value::count, &mut it.max_queue),
         "affinity" => affinity::read(reader, entry, &mut it.affinity),
+        "when_gone" => reader.set(entry, affinity::when_gone, &mut it.when_gone),
+        "wait" => reader.set(entry, value::duration, &mut it.wait),
+        "after_wait" => reader.set(entry, affinity::after_wait, &mut it.fails_after_wait),
         "sid_tag" => reader.set(entry, value::switch, &mut it.sid_tag),
         "endpoints" => endpoint::read(reader, entry, &mut it.endpoints),
         "endpoints_file" => it.endpoints_file = reader.value(entry, value::path),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::suggest::nearest;
-use super::{AccessLog, AdminState, Affinity, Balance, DnsFamily, EndpointConfig, Hash, endpoint};
+use super::{AccessLog, AdminState, Balance, DnsFamily, EndpointConfig, Hash, endpoint};
 
 /// A value, or what is wrong with its text.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -247,11 +247,6 @@ pub(super) fn admin_state(text: &str) -> Parsed<AdminState> {
 /// Reads the form of the access log.
 pub(super) fn access_log(text: &str) -> Parsed<AccessLog> {
     word("form", text, &AccessLog::ALL.map(|value| (value.as_str(), value)))
-}
-
-/// Reads what binds sessions.
-pub(super) fn affinity(text: &str) -> Parsed<Affinity> {
-    word("affinity", text, &Affinity::ALL.map(|value| (value.as_str(), value)))
 }
 
 /// A family of headers that tell endpoints about the client.

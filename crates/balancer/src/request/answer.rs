@@ -51,6 +51,9 @@ pub enum Error {
     /// No endpoint has the session.
     #[error("no endpoint has this session")]
     UnknownSession,
+    /// The endpoint that the client is bound to cannot take the request, and no other one may.
+    #[error("the endpoint of this client is not available")]
+    EndpointGone,
     /// The upstream has no endpoint left to try.
     #[error("no endpoint is available")]
     NoEndpoint,
@@ -82,7 +85,9 @@ impl Error {
                 (413, "Content Too Large")
             }
             Self::NoRoute => (404, "Not Found"),
-            Self::NoEndpoint | Self::Endpoint(Failure::Connect(_) | Failure::Queue(_)) => (503, "Service Unavailable"),
+            Self::NoEndpoint | Self::EndpointGone | Self::Endpoint(Failure::Connect(_) | Failure::Queue(_)) => {
+                (503, "Service Unavailable")
+            }
             Self::Endpoint(Failure::Timeout) => (504, "Gateway Timeout"),
             Self::Endpoint(Failure::Client(ClientError::Body(_))) => (400, "Bad Request"),
             Self::Endpoint(Failure::Client(_)) => return None,

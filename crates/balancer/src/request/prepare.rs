@@ -14,9 +14,11 @@ use limpet_proto::http1::{Method, Version};
 use super::answer::Error;
 use super::local::LocalRequest;
 use super::{head, slot};
+use crate::affinity::cookie::Surroundings;
+use crate::affinity::modes::{Said, Wish};
 use crate::affinity::{self, Binding, Evidence, LastTag, Plan};
 use crate::client::{Origin, address};
-use crate::config::Affinity;
+use crate::clock;
 use crate::limit::{self, Admitted};
 use crate::net::stream::Outgoing;
 use crate::route::edits::{self, Facts};
@@ -59,6 +61,8 @@ pub struct Request {
     pub plan: Plan,
     /// How that was decided.
     pub evidence: Evidence,
+    /// What it said about its affinity, for the response.
+    pub said: Said,
     /// Its Engine.IO session.
     pub session: Session,
     /// The key of `balance = "hash"`, unless it is the client's address.
@@ -153,14 +157,15 @@ pub fn prepare(
     let upstream = Arc::clone(upstream);
     let query_text = request.target.query();
     let query = match query_text {
-        Some(text) if upstream.config().affinity.contains(&Affinity::Sid) => query::parse(text.as_bytes())?,
+        Some(text) if upstream.affinity.by_sid() => query::parse(text.as_bytes())?,
         _ => None,
     };
+    let Wish { choice, evidence, said, edit } = wish(shared, &upstream, request, client);
     let binding = match &query {
         Some(Query { sid: Some(sid), version, .. }) => {
-            affinity::bind(&upstream, &shared.tags.load(), last_tag, sid, *version)
+            affinity::bind(&upstream, &shared.tags.load(), last_tag, sid, *version, (choice, evidence))
         }
-        _ => Binding { plan: Plan::Balance, sid: None, evidence: Evidence::None },
+        _ => Binding::by(choice, evidence),
     };
     let session = match &query {
         Some(query) => Session {
@@ -184,6 +189,7 @@ pub fn prepare(
         // The body of a polling handshake must be readable.
         drop_accept_encoding: handshake && !request.upgrade,
         forwarded: upstream.config().forwarded,
+        cookies: edit,
     };
     head::write_request(request, origin, &rewrite, &mut out.bytes);
     edits::apply(&route.config.request_headers, Facts { client, endpoint: "" }, &mut out.bytes);
@@ -196,6 +202,7 @@ pub fn prepare(
         admitted,
         plan: binding.plan,
         evidence: binding.evidence,
+        said,
         session,
         hash_key: slot::key(upstream.config(), request),
         slot: None,
@@ -206,4 +213,20 @@ pub fn prepare(
         route,
         upstream,
     }))
+}
+
+/// Asks the modes beside the sid.
+fn wish<'a>(shared: &Shared, upstream: &'a Upstream, request: &RequestHead<'_, '_>, client: IpAddr) -> Wish<'a> {
+    if upstream.affinity.is_empty() {
+        return Wish::default();
+    }
+    let (endpoints, keys) = (upstream.endpoints(), shared.tags.load());
+    let around = Surroundings {
+        upstream,
+        endpoints: &endpoints,
+        keys: keys.cookies(),
+        now: clock::coarse(),
+        unix: clock::unix(),
+    };
+    upstream.affinity.read(request, client, around)
 }

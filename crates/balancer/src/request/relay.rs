@@ -16,7 +16,9 @@ use super::head::{self, Framed};
 use super::prepare::Request;
 use super::{Served, handshake, kept, session};
 use crate::access_log::Exchange;
+use crate::affinity::cookie::answer::Answer;
 use crate::client::{Client, ClientError, write_end, write_payload};
+use crate::clock;
 use crate::net::stream::{Outgoing, Stream};
 use crate::route::edits::{self, Facts};
 use crate::upstream::endpoint::{Endpoint, Load};
@@ -35,6 +37,8 @@ pub(super) struct Begun {
     /// Whether the endpoint accepts another request on this connection, and for how many seconds it waits for one.
     pub(super) endpoint_keeps_alive: bool,
     pub(super) keep_alive_timeout: Option<u64>,
+    /// What was read and what was written, if there is a cookie.
+    pub(super) cookie: Option<[char; 2]>,
 }
 
 /// Passes a response on. `load` is that of a request which no session or tunnel carries yet.
@@ -49,16 +53,18 @@ pub(super) async fn relay(
 ) -> Result<Served, Error> {
     log.answered(endpoint, response.status);
     if response.status == 101 {
-        return upgrade(worker, request, response, load, endpoint);
+        return upgrade(worker, request, response, load, endpoint, log);
     }
     // A handshake's load passes on to the session that it opens; any other request carries its load to its end.
     let (begun, _load) = if request.is_polling_handshake() && response.status == 200 {
         (Box::pin(handshake::begin(worker, client, request, &mut response, load, endpoint)).await?, None)
     } else {
-        (begin(worker, client, request, &mut response)?, load)
+        (begin(worker, client, request, &mut response, endpoint)?, load)
     };
-    let Begun { mut out, mut body, client_framing, closes_client, endpoint_keeps_alive, keep_alive_timeout } = begun;
+    let Begun { mut out, mut body, client_framing, closes_client, endpoint_keeps_alive, keep_alive_timeout, cookie } =
+        begun;
     edit(request, endpoint, &mut out.bytes);
+    log.cookie(cookie);
     let mut stream = response.stream;
     let timeout = request.upstream.response_timeout();
     let mut sent_bytes = 0;
@@ -105,7 +111,13 @@ pub(super) fn keeps_alive(worker: &Worker, client: &Client, request: &Request) -
 }
 
 /// Writes the client's head of a response whose body passes as it comes.
-fn begin(worker: &Worker, client: &Client, request: &Request, response: &mut Response) -> Result<Begun, Error> {
+fn begin(
+    worker: &Worker,
+    client: &Client,
+    request: &Request,
+    response: &mut Response,
+    endpoint: &Endpoint,
+) -> Result<Begun, Error> {
     let mut slots = Slots::new();
     let (head_bytes, rest) = response.stream.input().split_at(response.head_bytes);
     let head = ResponseHead::parse(head_bytes, request.method, &mut slots).map_err(Failure::Malformed)?;
@@ -113,7 +125,7 @@ fn begin(worker: &Worker, client: &Client, request: &Request, response: &mut Res
         session::close(worker, request);
     }
     let client_framing = client.response_framing(head.framing, request.version);
-    let begun = write_head(worker, client, request, &head, client_framing, false);
+    let begun = write_head(worker, client, request, &head, (client_framing, false), endpoint);
     response.stream.consume(response.head_bytes);
     Ok(begun)
 }
@@ -124,13 +136,14 @@ pub(super) fn write_head(
     client: &Client,
     request: &Request,
     head: &ResponseHead<'_, '_>,
-    client_framing: Framing,
-    rewritten: bool,
+    (client_framing, rewritten): (Framing, bool),
+    endpoint: &Endpoint,
 ) -> Begun {
     let mut out = Outgoing::with_capacity(head.lines.len_bytes() + 512);
     let keep_alive = keeps_alive(worker, client, request) && client_framing != Framing::UntilClose;
     let framed = Framed { framing: client_framing, rewritten, version: request.version, keep_alive };
     head::write_response(head, framed, &mut out.bytes);
+    let cookie = bind_client(worker, request, head, endpoint, &mut out.bytes);
     Begun {
         out,
         body: Body::new(head.framing),
@@ -138,6 +151,7 @@ pub(super) fn write_head(
         closes_client: client_framing == Framing::UntilClose,
         endpoint_keeps_alive: head.keeps_alive(),
         keep_alive_timeout: head.keep_alive_timeout,
+        cookie,
     }
 }
 
@@ -145,6 +159,32 @@ pub(super) fn write_head(
 fn edit(request: &Request, endpoint: &Endpoint, out: &mut Vec<u8>) {
     let facts = Facts { client: request.client, endpoint: endpoint.name() };
     edits::apply(&request.route.config.response_headers, facts, out);
+}
+
+/// Lets the modes of affinity say in the client's head where its next request should go. Returns the cookie's letters.
+fn bind_client(
+    worker: &Worker,
+    request: &Request,
+    head: &ResponseHead<'_, '_>,
+    endpoint: &Endpoint,
+    out: &mut Vec<u8>,
+) -> Option<[char; 2]> {
+    let upstream = &*request.upstream;
+    if upstream.affinity.is_empty() {
+        return None;
+    }
+    let keys = worker.shared.tags.load();
+    let answer = Answer {
+        endpoint,
+        upstream,
+        head,
+        method: request.method,
+        by_sid: request.evidence.is_sid(),
+        keys: keys.cookies(),
+        now: clock::coarse(),
+        unix: clock::unix(),
+    };
+    upstream.affinity.write(&request.said, answer, out)
 }
 
 /// Moves what has arrived of a body to `out`, framed for the client; returns the bytes of payload.
@@ -198,6 +238,7 @@ fn upgrade(
     mut response: Response,
     load: Option<Load>,
     endpoint: &Arc<Endpoint>,
+    log: &mut Exchange,
 ) -> Result<Served, Error> {
     // A 101 that nobody asked for would turn the rest of the connection into somebody else's bytes.
     if !request.upgrade {
@@ -206,7 +247,10 @@ fn upgrade(
     let mut slots = Slots::new();
     let mut head = Vec::with_capacity(response.head_bytes);
     match ResponseHead::parse(&response.stream.input()[..response.head_bytes], request.method, &mut slots) {
-        Ok(parsed) => head::write_unchanged(&parsed, &mut head),
+        Ok(parsed) => {
+            head::write_unchanged(&parsed, &mut head);
+            log.cookie(bind_client(worker, request, &parsed, endpoint, &mut head));
+        }
         Err(error) => return Err(Failure::Malformed(error).into()),
     }
     edit(request, endpoint, &mut head);

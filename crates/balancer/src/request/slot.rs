@@ -13,7 +13,7 @@ use super::answer::Error;
 use super::attempt::Failure;
 use super::prepare::Request;
 use crate::client::Client;
-use crate::config::{Balance, HashKey, UpstreamConfig};
+use crate::config::{Balance, Hash, HashKey, UpstreamConfig};
 use crate::upstream::balance::Wish;
 use crate::upstream::balance::hash::Key;
 use crate::upstream::endpoint::{Endpoint, EndpointId, Load};
@@ -36,13 +36,15 @@ pub(super) fn key(config: &UpstreamConfig, head: &RequestHead<'_, '_>) -> Option
     Some(key.into())
 }
 
-/// Chooses the endpoint of a request that is bound to none, and waits until it may go there.
+/// Chooses the endpoint of a request that is bound to none, by the hash of its affinity if there is one, and waits
+/// until it may go there.
 ///
 /// # Errors
 /// [`Error`] when there is none, or the request has waited in vain.
 pub(super) async fn place(
     client: &mut Client,
     request: &mut Request,
+    by_affinity: Option<(Hash, Key<'_>)>,
     tried: &mut Vec<EndpointId>,
 ) -> Result<Load, Error> {
     // The slot at the endpoint that has failed.
@@ -51,12 +53,13 @@ pub(super) async fn place(
     let by_client = config.balance == Balance::Source || config.hash_key == HashKey::Client;
     let hash_key = request.hash_key.take();
     let key = match &hash_key {
+        _ if let Some((_, key)) = by_affinity => Some(key),
         _ if by_client => Some(Key::Address(request.client)),
         key => key.as_deref().map(Key::Text),
     };
     let session = request.is_handshake() || request.upgrade;
     let placed = loop {
-        match request.upstream.place(&Wish { key, tried, session }) {
+        match request.upstream.place(&Wish { key, hash: by_affinity.map(|(hash, _)| hash), tried, session }) {
             Ok(Place::At(load, Entry::Now(slot))) => {
                 request.slot = slot;
                 break Ok(load);

@@ -31,8 +31,10 @@ use crate::config::{Balance, Hash};
 /// What a request that is bound to no endpoint wants.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
-    /// The key, where `balance` needs one.
+    /// The key, where a hash places it.
     pub key: Option<Key<'a>>,
+    /// The hash that its affinity asks for; otherwise `balance` decides.
+    pub hash: Option<Hash>,
     /// The endpoints that have failed it.
     pub tried: &'a [EndpointId],
     /// Whether it opens a session or a tunnel, which `max_sessions` counts.
@@ -58,7 +60,7 @@ impl Upstream {
     /// Chooses an endpoint for a new session, among those that were not `tried`, and counts the load on it.
     /// `None` if there is none, or none has a free slot.
     pub fn choose(&self, tried: &[EndpointId]) -> Option<Load> {
-        match self.decide(&Wish { key: None, tried, session: false }) {
+        match self.decide(&Wish { key: None, hash: None, tried, session: false }) {
             Choice::Endpoint { load, .. } => Some(load),
             Choice::Full | Choice::None => None,
         }
@@ -77,7 +79,7 @@ impl Upstream {
     }
 
     fn choose_by_key(&self, hash: Hash, key: Key<'_>, tried: &[EndpointId]) -> Option<Load> {
-        let wish = Wish { key: Some(key), tried, session: false };
+        let wish = Wish { key: Some(key), hash: None, tried, session: false };
         match self.decide_by(&wish, Method::Hash(hash, Some(key))) {
             Choice::Endpoint { load, .. } => Some(load),
             Choice::Full | Choice::None => None,
@@ -87,6 +89,7 @@ impl Upstream {
     /// Chooses by the configured method.
     pub(super) fn decide(&self, wish: &Wish<'_>) -> Choice {
         let method = match self.config.balance {
+            _ if let Some(hash) = wish.hash => Method::Hash(hash, wish.key),
             Balance::RoundRobin => Method::Turns,
             Balance::LeastConn => Method::Least,
             Balance::Random2 => Method::Random,

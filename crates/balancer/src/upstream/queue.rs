@@ -329,7 +329,7 @@ impl Upstream {
     /// # Errors
     /// [`Refusal::QueueFull`].
     pub fn enter(&self, endpoint: &Arc<Endpoint>) -> Result<Entry, Refusal> {
-        let wish = Wish { key: None, tried: &[], session: false };
+        let wish = Wish { key: None, hash: None, tried: &[], session: false };
         self.enter_line(endpoint, Line::Bound(endpoint.serial()), &wish)
     }
 

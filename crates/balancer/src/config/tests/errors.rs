@@ -54,14 +54,6 @@ fn values_say_what_would_be_right() {
             "upstream.app.balance: unknown algorithm \"leastconn\"; use one of least_conn, round_robin, random2, source, hash, first",
         ),
         (6, "sid_tag = \"yes\"", "upstream.app.sid_tag: \"yes\" is neither true nor false"),
-        (6, "affinity = [{ by = \"cookie\" }]", "upstream.app.affinity[1].by: unknown affinity \"cookie\"; use sid"),
-        (6, "affinity = [{ by = \"sid\" }, { by = \"sid\" }]", "upstream.app.affinity[2]: is listed twice"),
-        (6, "affinity = [{}]", "upstream.app.affinity[1]: lacks its mode; write { by = \"sid\" }"),
-        (
-            6,
-            "affinity = \"sid\"",
-            "upstream.app.affinity: expected a list of tables, found a string; write [{ by = \"sid\" }]",
-        ),
         (
             6,
             "probe = \"http\"",

@@ -25,6 +25,25 @@ pub enum Key<'a> {
     Address(IpAddr),
 }
 
+/// A key that lives as long as its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyBuf {
+    /// Bytes of the request.
+    Text(Box<[u8]>),
+    /// An address.
+    Address(IpAddr),
+}
+
+impl KeyBuf {
+    /// Returns the key.
+    pub fn as_key(&self) -> Key<'_> {
+        match self {
+            Self::Text(text) => Key::Text(text),
+            Self::Address(address) => Key::Address(*address),
+        }
+    }
+}
+
 /// Finds the seat of a key; `None` if the function gives up, or the key is empty.
 pub(super) fn pick(
     tiers: &Tiers,

@@ -112,7 +112,7 @@ fn random_pairs_prefer_the_less_loaded_by_weight() {
 fn first_fills_one_after_the_other() {
     let endpoints = (1..=3).map(|port| endpoint(port, |config| config.max_conn = 2)).collect();
     let upstream = upstream(Balance::First, endpoints);
-    let wish = Wish { key: None, tried: &[], session: false };
+    let wish = Wish { key: None, hash: None, tried: &[], session: false };
     let placed: Vec<_> = (0..6).map(|_| upstream.place(&wish).unwrap()).collect();
     let in_use = upstream.endpoints().iter().map(|endpoint| endpoint.in_use()).collect::<Vec<_>>();
     assert_eq!(in_use, [2, 2, 2], "{placed:?}");
@@ -165,7 +165,7 @@ fn slow_starts_grow_after_an_endpoint_came_up_but_not_at_first() {
 fn sessions_are_bounded_exactly_over_all_threads() {
     let endpoints = (1..=3).map(|port| endpoint(port, |config| config.max_sessions = 100)).collect();
     let upstream = upstream(Balance::Random2, endpoints);
-    let wish = Wish { key: None, tried: &[], session: true };
+    let wish = Wish { key: None, hash: None, tried: &[], session: true };
     let placed: Vec<_> = std::thread::scope(|scope| {
         let place = || (0..200).filter_map(|_| upstream.place(&wish).ok()).collect::<Vec<_>>();
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(place)).collect();
@@ -187,7 +187,7 @@ fn a_hash_with_a_balance_factor_never_loads_an_endpoint_more() {
         for n in 0_u32..500 {
             // One key alone wants one endpoint; half of all requests have it.
             let key = if n % 2 == 0 { 0 } else { n };
-            let wish = Wish { key: Some(Key::Text(&key.to_be_bytes())), tried: &[], session: false };
+            let wish = Wish { key: Some(Key::Text(&key.to_be_bytes())), hash: None, tried: &[], session: false };
             let Choice::Endpoint { load, .. } = upstream.decide(&wish) else { panic!("none") };
             loads.push(load);
             let most = (loads.len() as u32 * 125).div_ceil(100).div_ceil(5).max(1);
@@ -239,7 +239,7 @@ proptest! {
                 _ => it.apply(&EndpointConfig { weight: 7, ..EndpointConfig::new("127.0.0.1", 1) }),
             }
             let key = Some(Key::Text(b"some key"));
-            let chosen = match upstream.decide(&Wish { key, tried: &[], session: true }) {
+            let chosen = match upstream.decide(&Wish { key, hash: None, tried: &[], session: true }) {
                 Choice::Endpoint { load, .. } => Some(Arc::clone(load.endpoint())),
                 _ => None,
             };

@@ -8,7 +8,7 @@ use super::*;
 use crate::config::{AdminState, Balance, EndpointConfig, Hash, UpstreamConfig};
 use crate::upstream::balance::hash::Key;
 
-const WISH: Wish<'static> = Wish { key: None, tried: &[], session: false };
+const WISH: Wish<'static> = Wish { key: None, hash: None, tried: &[], session: false };
 
 fn upstream(limits: &[u32], change: impl FnOnce(&mut UpstreamConfig)) -> Upstream {
     let mut config = UpstreamConfig::new("test", Vec::new());
