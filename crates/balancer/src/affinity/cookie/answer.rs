@@ -232,7 +232,7 @@ fn is_cacheable(answer: Answer<'_>) -> bool {
         {
             return false;
         }
-        fresh |= is(b"max-age=") || is(b"s-maxage=") || is(b"public");
+        fresh |= is(b"max-age=") || is(b"s-maxage=");
     }
     fresh
 }

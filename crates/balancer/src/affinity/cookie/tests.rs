@@ -261,6 +261,7 @@ fn nocache_marks_what_could_be_cached() {
         (Method::Get, "", false),
         (Method::Get, "Cache-Control: max-age=10\r\n", true),
         (Method::Get, "Expires: 0\r\n", true),
+        (Method::Get, "Cache-Control: public\r\n", false),
         (Method::Get, "ETag: x\r\n", true),
         (Method::Post, "Cache-Control: max-age=10\r\n", false),
         (Method::Get, "Cache-Control: max-age=0\r\n", false),
