@@ -27,7 +27,8 @@ pub struct Http1 {
     pub last_tag: LastTag,
     /// The idle connection to an endpoint that only this client may use.
     pub(super) private: Private,
-    framing: Framing,
+    /// Whether the request body goes to its endpoint in chunks, as it comes.
+    chunked: bool,
     body: Body,
     /// How many bytes of payload the request body may still have.
     pub(super) body_allowance: u64,
@@ -36,13 +37,13 @@ pub struct Http1 {
 impl Http1 {
     /// Makes the client of a new connection.
     pub fn new(origin: Origin, stream: Stream, body_timeout: Duration) -> Self {
-        let (framing, body) = (Framing::Empty, Body::new(Framing::Empty));
+        let (chunked, body) = (false, Body::new(Framing::Empty));
         let (deadline, last_tag, private) = (Deadline::new(), LastTag::default(), Private::default());
-        Self { origin, stream, deadline, body_timeout, last_tag, private, framing, body, body_allowance: u64::MAX }
+        Self { origin, stream, deadline, body_timeout, last_tag, private, chunked, body, body_allowance: u64::MAX }
     }
 
     pub(super) fn begin_request(&mut self, framing: Framing) {
-        self.framing = framing;
+        self.chunked = framing == Framing::Chunked;
         self.body_allowance = u64::MAX;
         self.body = Body::new(framing);
     }
@@ -58,15 +59,16 @@ impl Http1 {
         if self.stream.input().is_empty() && ready!(self.stream.poll_fill(cx))? == 0 {
             return Poll::Ready(Err(ClientError::Gone));
         }
+        let framing = if self.chunked { Framing::Chunked } else { Framing::Empty };
         while !self.stream.input().is_empty() && !self.body.is_done() {
             let step = self.body.handle_bytes(self.stream.input())?;
             take_allowance(&mut self.body_allowance, step.payload)?;
-            write_payload(self.framing, step.payload, out);
+            write_payload(framing, step.payload, out);
             let consumed = step.consumed;
             self.stream.consume(consumed);
         }
         if self.body.is_done() {
-            write_end(self.framing, out);
+            write_end(framing, out);
         }
         Poll::Ready(Ok(()))
     }
