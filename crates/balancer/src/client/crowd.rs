@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use crate::config::{Config, ListenerConfig, RateKey, RouteConfig};
+use crate::config::{Balance, Config, HashKey, ListenerConfig, RateKey, RouteConfig, UpstreamConfig};
 
 /// How many connections are looked at together.
 const WINDOW: u32 = 1000;
@@ -67,6 +67,16 @@ pub fn matters(config: &Config, listener: &ListenerConfig) -> bool {
         || listener.max_requests_per_client > 0
         || listener.max_upgrades_per_client > 0
         || limits.any(|limit| limit.per == RateKey::Client)
+        || config.upstreams.iter().any(goes_by_address)
+}
+
+fn goes_by_address(upstream: &UpstreamConfig) -> bool {
+    upstream.affinity.iter().any(|mode| mode.as_str() == "client")
+        || match upstream.balance {
+            Balance::Source => true,
+            Balance::Hash => upstream.hash_key == HashKey::Client,
+            _ => false,
+        }
 }
 
 #[cfg(test)]
@@ -83,6 +93,21 @@ mod tests {
         let said: Vec<u32> =
             (1..=3000).filter(|n| crowd.handle(if n % 20 == 0 { address(*n) } else { address(0) })).collect();
         assert_eq!(said, [1000]);
+    }
+
+    #[test]
+    fn it_is_watched_for_where_something_goes_by_addresses() {
+        let listener = ListenerConfig::new("web", "[::]:0".parse().unwrap());
+        let watched = |balance, hash_key, listener: &ListenerConfig| {
+            let upstream = UpstreamConfig { balance, hash_key, ..UpstreamConfig::new("app", vec![]) };
+            matters(&Config { upstreams: vec![upstream], ..Config::default() }, listener)
+        };
+        assert!(!watched(Balance::LeastConn, HashKey::Client, &listener));
+        assert!(!watched(Balance::Hash, HashKey::Path, &listener));
+        assert!(watched(Balance::Hash, HashKey::Client, &listener));
+        assert!(watched(Balance::Source, HashKey::Path, &listener));
+        let limited = ListenerConfig { max_connections_per_client: 1, ..listener };
+        assert!(watched(Balance::LeastConn, HashKey::Client, &limited));
     }
 
     #[test]
