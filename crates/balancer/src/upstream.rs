@@ -10,7 +10,7 @@ pub mod probe;
 pub mod queue;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use limpet_proto::engineio::handshake::Open;
 use tokio::sync::Notify;
 
-use self::balance::tiers::Tiers;
+use self::balance::tiers::{Tiers, Turns};
 use self::endpoint::{Endpoint, EndpointId};
 use self::locate::Locator;
 use self::queue::Queue;
@@ -47,7 +47,7 @@ pub struct Upstream {
     renewing: Mutex<()>,
     /// The numbers of the endpoints, which stay when others come and go.
     numbers: Mutex<HashMap<EndpointId, u32>>,
-    turn: AtomicUsize,
+    turns: Turns,
     /// The requests that wait for slots.
     pub queue: Arc<Queue>,
     /// The sids that carry no tag.
@@ -74,7 +74,7 @@ impl Upstream {
             renewing: Mutex::default(),
             numbers: Mutex::default(),
             endpoints_changed: Notify::new(),
-            turn: AtomicUsize::new(0),
+            turns: Turns::default(),
             learned: Learned::default(),
             locator: Locator::default(),
             heartbeat_ms: AtomicU32::new(0),

@@ -19,7 +19,7 @@ pub(crate) struct Proxy {
     /// Endpoints: HOST:PORT each, or srv:NAME for SRV records [env: LIMPET_UPSTREAM, separated by commas or spaces]
     #[arg(value_name = "ENDPOINT")]
     endpoints: Vec<String>,
-    /// How a new session is placed: least_conn or round_robin [default: least_conn]
+    /// How a new session is placed: least_conn, round_robin, random2, source, hash or first [default: least_conn]
     #[arg(long, value_name = "ALGORITHM")]
     balance: Option<String>,
     /// Network of front proxies whose X-Forwarded-* and Forwarded headers are believed; can be repeated

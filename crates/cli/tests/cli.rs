@@ -119,7 +119,7 @@ fn errors_of_the_file_are_exit_code_2() {
     let expected = format!(
         "{name}:1: listener.web.bind: is missing; write for example bind = \":8000\"\n\
          {name}:2: listener.web.bnd: unknown key; did you mean \"bind\"?\n\
-         {name}:4: upstream.app.balance: unknown algorithm \"leastconn\"; use one of least_conn, round_robin\n"
+         {name}:4: upstream.app.balance: unknown algorithm \"leastconn\"; use one of least_conn, round_robin, random2, source, hash, first\n"
     );
     for command in ["check", "run"] {
         let outcome = limpet(&[command, "-c", path.to_str().unwrap()]);

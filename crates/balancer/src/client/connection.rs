@@ -20,8 +20,7 @@ use crate::net::stream::Stream;
 use crate::request::answer::{self, Error};
 use crate::request::prepare::{self, Prepared};
 use crate::request::{self, Outcome, Upgraded, local};
-use crate::tunnel::Tunnel;
-use crate::tunnel::record::{Limits, Record};
+use crate::tunnel::{Limits, Record, Tunnel};
 use crate::worker::Worker;
 
 /// Empty lines that may come before a request line (RFC 9112 section 2.2).

@@ -20,7 +20,6 @@ mod schedule;
 pub(super) mod tiers;
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 
 use self::hash::Key;
 use self::tiers::{Seat, Tier, Tiers};
@@ -135,7 +134,7 @@ impl Upstream {
             let mut placed = false;
             let chosen = match method {
                 Method::Turns => None,
-                Method::Least => least::least(tier, self.take_turn(), &free),
+                Method::Least => least::least(tier, &free),
                 Method::Random => random::less_loaded_of_two(tier, &free),
                 Method::First => tier.seats.iter().position(&free),
                 Method::Hash(_, None) => None,
@@ -153,7 +152,7 @@ impl Upstream {
             let chosen = chosen.or_else(|| {
                 placed = false;
                 match method {
-                    Method::Turns | Method::Hash(..) => tier.in_turn(self.take_turn(), &free),
+                    Method::Turns | Method::Hash(..) => tier.in_turn(&self.turns, &free),
                     Method::Least | Method::Random | Method::First => None,
                 }
             });
@@ -170,10 +169,6 @@ impl Upstream {
             }
         }
         Choice::None
-    }
-
-    fn take_turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 }
 

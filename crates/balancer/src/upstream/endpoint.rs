@@ -195,7 +195,7 @@ impl Endpoint {
 
     /// Returns the number of sessions, tunnels and unbound requests in progress.
     pub fn load(&self) -> u32 {
-        self.cell.load.load(Ordering::Relaxed)
+        self.cell.load()
     }
 
     /// Returns the requests and tunnels in progress; counted while there is a `max_conn` alone.
@@ -259,16 +259,13 @@ pub struct Load(Arc<Endpoint>);
 impl Load {
     /// Adds one unit to the endpoint's load.
     pub fn take(endpoint: &Arc<Endpoint>) -> Self {
-        endpoint.cell.load.fetch_add(1, Ordering::Relaxed);
+        endpoint.cell.add(0);
         Self(Arc::clone(endpoint))
     }
 
     /// Adds one unit to the endpoint's load, unless it has all the sessions that it may have. Exact over all workers.
     pub(super) fn take_session(endpoint: &Arc<Endpoint>) -> Option<Self> {
-        let most = endpoint.max_sessions();
-        let more = |load: u32| (most == 0 || load < most).then_some(load + 1);
-        endpoint.cell.load.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Self(Arc::clone(endpoint)))
+        endpoint.cell.add(endpoint.max_sessions()).then(|| Self(Arc::clone(endpoint)))
     }
 
     /// Returns the endpoint that carries this load.
@@ -279,7 +276,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.0.cell.load.fetch_sub(1, Ordering::Relaxed);
+        self.0.cell.subtract();
     }
 }
 

@@ -8,6 +8,7 @@ fn upstream(balance: Balance, count: u16) -> Upstream {
         balance,
         probe: None,
         outlier: OutlierConfig { failures: 1, ejection: Duration::from_secs(10) },
+        tunnel_timeout: Duration::from_secs(60),
         ..UpstreamConfig::new("test", Vec::new())
     };
     let upstream = Upstream::new(config);

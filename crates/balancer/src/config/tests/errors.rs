@@ -51,7 +51,7 @@ fn values_say_what_would_be_right() {
         (
             6,
             "balance = \"leastconn\"",
-            "upstream.app.balance: unknown algorithm \"leastconn\"; use one of least_conn, round_robin",
+            "upstream.app.balance: unknown algorithm \"leastconn\"; use one of least_conn, round_robin, random2, source, hash, first",
         ),
         (6, "sid_tag = \"yes\"", "upstream.app.sid_tag: \"yes\" is neither true nor false"),
         (6, "affinity = [{ by = \"cookie\" }]", "upstream.app.affinity[1].by: unknown affinity \"cookie\"; use sid"),

@@ -1,34 +1,34 @@
 //! The endpoint with the least load for its weight.
 
-use std::sync::atomic::Ordering;
-
 use super::tiers::{Seat, Tier};
-use crate::upstream::cell::Cell;
+use crate::upstream::cell::load_of;
 
 /// Returns the load of an endpoint for its weight, as HAProxy's `leastconn` reckons it: one more than it has, so that
 /// weight counts from the first request on; but idle endpoints are all equal, so that they have turns.
-pub(super) fn score(cell: &Cell, step: u32) -> u64 {
-    let load = u64::from(cell.load.load(Ordering::Relaxed));
+pub(super) fn score(rank: u64, step: u32) -> u64 {
+    let load = u64::from(load_of(rank));
     (load + u64::from(load != 0)) * u64::from(step)
 }
 
-/// Finds the least loaded endpoint; the first of equals is the one whose turn it is.
-pub(super) fn least(tier: &Tier, turn: usize, free: impl Fn(&Seat) -> bool) -> Option<usize> {
-    let count = tier.seats.len();
-    let from = turn % count.max(1);
-    let mut least = (u64::MAX, None);
-    for range in [from..count, 0..from] {
-        let scored = tier.cells[range.clone()].iter().zip(range);
-        for ((cell, step), at) in scored {
-            let score = score(cell, *step);
-            // Nobody is below an idle endpoint.
-            if score < least.0 && free(&tier.seats[at]) {
-                least = (score, Some(at));
-                if score == 0 {
-                    return least.1;
-                }
+/// Finds the least loaded endpoint; among equals, as with HAProxy, the one whose load has not changed for longest.
+pub(super) fn least(tier: &Tier, free: impl Fn(&Seat) -> bool) -> Option<usize> {
+    let mut least = (u64::MAX, u64::MAX, None);
+    if tier.is_even {
+        for (at, (cell, _)) in tier.cells.iter().enumerate() {
+            let rank = cell.rank();
+            if rank < least.0 && free(&tier.seats[at]) {
+                least = (rank, 0, Some(at));
+            }
+        }
+    } else {
+        for (at, (cell, step)) in tier.cells.iter().enumerate() {
+            let rank = cell.rank();
+            let score = score(rank, *step);
+            let moved = rank << 24;
+            if (score, moved) < (least.0, least.1) && free(&tier.seats[at]) {
+                least = (score, moved, Some(at));
             }
         }
     }
-    least.1
+    least.2
 }

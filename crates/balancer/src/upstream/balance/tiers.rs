@@ -4,8 +4,8 @@
 //! calls [`note_change`]; besides, every snapshot is looked at again each second, for ejections end and slow starts go
 //! on by time alone.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::hash::Base;
@@ -22,6 +22,9 @@ pub(super) const WEIGHT_SCALE: u32 = 16;
 
 /// What a step of load costs an endpoint of weight 1.
 const STEP: u32 = 256 * WEIGHT_SCALE * 1024;
+
+/// Up to how many endpoints have exact turns: longer lists would hold the lock for too long.
+const EXACT_TURNS: usize = 64;
 
 /// Counts the changes of all endpoints of this process.
 static CHANGES: AtomicU32 = AtomicU32::new(0);
@@ -55,10 +58,21 @@ pub(crate) struct Tier {
     /// Of each endpoint of the base, one more than its seat here; 0 if it has none.
     pub(super) seat_of: Vec<u16>,
     pub(super) is_backup: bool,
+    /// Whether all weights are the same.
+    pub(super) is_even: bool,
     pub(super) total_weight: u32,
     schedule: OnceLock<Box<[u16]>>,
     map: OnceLock<Box<[u16]>>,
     rendezvous: OnceLock<Rendezvous>,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    /// Held while what the endpoints are ahead is changed.
+    lock: Mutex<()>,
+    /// For more than [`EXACT_TURNS`] endpoints.
+    next: AtomicUsize,
 }
 
 /// An endpoint in a tier.
@@ -80,7 +94,7 @@ impl Seat {
     }
 
     pub(super) fn load(&self) -> u32 {
-        self.cell.load.load(Ordering::Relaxed)
+        self.cell.load()
     }
 }
 
@@ -222,7 +236,8 @@ impl Tier {
             seat_of.push(u16::try_from(seats.len()).unwrap_or(0));
         }
         let (schedule, map, rendezvous) = Default::default();
-        Self { seats, cells, seat_of, is_backup, total_weight, schedule, map, rendezvous }
+        let is_even = cells.iter().all(|(_, step)| *step == cells[0].1);
+        Self { seats, cells, seat_of, is_backup, is_even, total_weight, schedule, map, rendezvous }
     }
 
     /// Returns a round of turns: positions of seats.
@@ -245,11 +260,38 @@ impl Tier {
         usize::from(*self.seat_of.get(member)?).checked_sub(1)
     }
 
-    /// Returns the seat whose turn it is, or the next one that is free.
-    pub(super) fn in_turn(&self, turn: usize, free: impl Fn(&Seat) -> bool) -> Option<usize> {
+    /// Takes a turn by nginx's smooth weighted round robin and returns whose it is, of those that are free.
+    ///
+    /// Exact, turns left out included, for up to 64 endpoints. With more the order was worked out for all of them, and
+    /// the one after an endpoint that is not free has its turn.
+    pub(super) fn in_turn(&self, turns: &Turns, free: impl Fn(&Seat) -> bool) -> Option<usize> {
+        if self.seats.len() == 1 {
+            return free(&self.seats[0]).then_some(0);
+        }
+        if self.seats.len() <= EXACT_TURNS {
+            return self.exact_turn(turns, free);
+        }
+        let turn = turns.next.fetch_add(1, Ordering::Relaxed);
         let round = self.schedule();
         let (before, from) = round.split_at(turn % round.len().max(1));
         from.iter().chain(before).map(|at| usize::from(*at)).find(|at| free(&self.seats[*at]))
+    }
+
+    fn exact_turn(&self, turns: &Turns, free: impl Fn(&Seat) -> bool) -> Option<usize> {
+        let _turn = turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut best, mut total) = (None, 0);
+        for (at, seat) in self.seats.iter().enumerate().filter(|(_, seat)| free(seat)) {
+            let weight = i32::try_from(seat.weight).unwrap_or(0);
+            total += weight;
+            let ahead = seat.cell.ahead.load(Ordering::Relaxed) + weight;
+            seat.cell.ahead.store(ahead, Ordering::Relaxed);
+            if best.is_none_or(|(_, most)| ahead > most) {
+                best = Some((at, ahead));
+            }
+        }
+        let (at, ahead) = best?;
+        self.seats[at].cell.ahead.store(ahead - total, Ordering::Relaxed);
+        Some(at)
     }
 
     fn weights(&self) -> Vec<u32> {
@@ -258,6 +300,18 @@ impl Tier {
 }
 
 impl Upstream {
+    /// Counts a request that was bound to an endpoint as a turn of it, as Apache's `byrequests` does.
+    pub fn count_turn(&self, endpoint: &Endpoint) {
+        let tiers = self.tiers.load();
+        if let Some(tier) = tiers.tiers.first().filter(|tier| tier.seats.len() <= EXACT_TURNS) {
+            let _turn = self.turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let weight = |seat: &Seat| i32::try_from(seat.weight).unwrap_or(0);
+            let total: i32 = tier.seats.iter().map(weight).sum();
+            tier.seats.iter().for_each(|seat| _ = seat.cell.ahead.fetch_add(weight(seat), Ordering::Relaxed));
+            endpoint.cell().ahead.fetch_sub(total, Ordering::Relaxed);
+        }
+    }
+
     /// Makes the snapshot anew if something has changed since. Cheap otherwise.
     pub(crate) fn renew_tiers(&self, now: Seconds) {
         let tiers = self.tiers.load();
@@ -289,6 +343,13 @@ impl Upstream {
         }
         for (endpoint, standing) in endpoints.iter().zip(&standings) {
             endpoint.set_slots(standing.slots);
+        }
+        // An endpoint that comes up is the last of the idle ones.
+        for (endpoint, standing) in endpoints.iter().zip(&standings) {
+            let was = before.standings.iter().find(|before| before.serial == standing.serial);
+            if standing.rank == Some(Rank::Ready) && was.is_some_and(|was| was.rank != standing.rank) {
+                endpoint.cell().move_to_end();
+            }
         }
         let tiers = Tiers::make(&endpoints, standings, &before, self.config.all_backups);
         let first: Vec<u64> = tiers.first().map(|endpoint| endpoint.serial()).collect();
