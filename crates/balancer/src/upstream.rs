@@ -9,7 +9,7 @@ pub mod pool;
 pub mod probe;
 pub mod queue;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -107,15 +107,15 @@ impl Upstream {
         self.endpoints.load_full()
     }
 
-    /// Replaces the endpoints; called too when the weight or state of one has changed. Those that stay must be the same objects, since health and load belong to them.
+    /// Replaces the endpoints; called too when the weight or state of one has changed. Those that stay must be the same
+    /// objects, since health and load belong to them.
     pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         numbers.retain(|id, _| endpoints.iter().any(|endpoint| endpoint.id() == *id));
+        let taken: HashSet<u32> = numbers.values().copied().collect();
+        let mut free = (1..).filter(|number| !taken.contains(number));
         for endpoint in &endpoints {
-            let known = numbers.get(&endpoint.id()).copied();
-            let free = || (1..).find(|number| numbers.values().all(|other| other != number)).unwrap_or(u32::MAX);
-            let number = known.unwrap_or_else(free);
-            numbers.insert(endpoint.id(), number);
+            let number = *numbers.entry(endpoint.id()).or_insert_with(|| free.next().unwrap_or(u32::MAX));
             endpoint.join(number, &self.queue);
         }
         drop(numbers);

@@ -69,6 +69,8 @@ fn sources_and_endpoints_are_bounded() {
     group.set("more", configs([1])).expect("a source without endpoints is none");
     let many = configs(2000..2000 + MAX_ENDPOINTS as u16 + 1);
     assert_eq!(group.set("more", many), Err(Refusal::TooMany { what: "endpoints", most: MAX_ENDPOINTS }));
+    group.set("more", configs(2000..2000 + MAX_ENDPOINTS as u16)).expect("as many as may be");
+    assert!(apply(&mut group, Instant::now()), "which does not take long");
 }
 
 #[test]
