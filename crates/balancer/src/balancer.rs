@@ -274,6 +274,9 @@ fn announce(
             endpoints.len(),
             config.balance.as_str()
         ));
+        if let Some(replicas) = &config.replicas {
+            line(format!("replicas {}: {replicas}", upstream.name()));
+        }
         for endpoint in endpoints.iter() {
             let state = match (config.probe.is_some(), endpoint.health().is_down()) {
                 (false, _) => "not probed",

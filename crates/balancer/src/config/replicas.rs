@@ -1,5 +1,6 @@
 //! `[upstream.NAME.replicas]`: a command that is started several times, each process an endpoint.
 
+use std::fmt;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -41,6 +42,16 @@ impl ReplicasConfig {
     /// Returns whether every process has its ports.
     pub(super) fn has_ports(&self) -> bool {
         self.base_port == 0 || usize::from(self.base_port) + 2 * self.count <= usize::from(u16::MAX) + 1
+    }
+}
+
+impl fmt::Display for ReplicasConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} times {}", self.count, self.command.join(" "))?;
+        match self.base_port {
+            0 => Ok(()),
+            base => write!(f, ", ports from {base}"),
+        }
     }
 }
 
