@@ -18,6 +18,7 @@ use crate::control::{self, Until};
 use crate::discovery::{Discovery, Endpoints};
 use crate::error::Error;
 use crate::net::{limit::Connections, listen};
+use crate::replicas::Replicas;
 use crate::route::Routes;
 use crate::shared::{Listener, Shared};
 use crate::upstream::Upstream;
@@ -151,8 +152,16 @@ fn live(config: Config, role: Role) -> Result<(), Error> {
     let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), listeners, access_log, config.shutdown_timeout));
 
     let mut discovery = Discovery::new(&upstreams, config.dns.clone())?;
+    let mut replicas = {
+        let _within = runtime.enter();
+        Replicas::start(&upstreams, &discovery.handle())?
+    };
     runtime.block_on(async {
         discovery.begin().await;
+        tokio::select! {
+            () = discovery.run() => {}
+            () = replicas.started() => {}
+        }
         for upstream in &upstreams {
             crate::upstream::probe::first_round(upstream).await;
         }
@@ -181,10 +190,15 @@ fn live(config: Config, role: Role) -> Result<(), Error> {
             Until::Told(stopped)
         }
     };
-    runtime.block_on(control::run(&shared, &config.key, discovery, until));
+    runtime.block_on(control::run(&shared, &config.key, discovery, &replicas, until));
     shared.stop();
     let _ = stop.send(true);
-    let result = join(workers, config.shutdown_timeout + SHUTDOWN_GRACE);
+    let result = runtime.block_on(async {
+        let result = join(workers, config.shutdown_timeout + SHUTDOWN_GRACE).await;
+        // Requests in progress needed them until now.
+        replicas.stop().await;
+        result
+    });
     drop(shared);
     if let (Some(writer), Ok(())) = (log_writer, &result) {
         let _ = writer.join();
@@ -193,11 +207,11 @@ fn live(config: Config, role: Role) -> Result<(), Error> {
 }
 
 /// Waits for the workers to end, but no longer than `timeout`.
-fn join(workers: Vec<JoinHandle<std::io::Result<()>>>, timeout: Duration) -> Result<(), Error> {
+async fn join(workers: Vec<JoinHandle<std::io::Result<()>>>, timeout: Duration) -> Result<(), Error> {
     let deadline = Instant::now() + timeout;
     for worker in workers {
         while !worker.is_finished() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         if worker.is_finished() {
             worker.join().map_err(|_| Error::Worker)??;
@@ -260,6 +274,9 @@ fn announce(
             endpoints.len(),
             config.balance.as_str()
         ));
+        if let Some(replicas) = &config.replicas {
+            line(format!("replicas {}: {replicas}", upstream.name()));
+        }
         for endpoint in endpoints.iter() {
             let state = match (config.probe.is_some(), endpoint.health().is_down()) {
                 (false, _) => "not probed",

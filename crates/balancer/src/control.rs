@@ -12,6 +12,7 @@ use crate::affinity::tag::TagKeys;
 use crate::clock;
 use crate::config::KeySource;
 use crate::discovery::{Discovery, Endpoints};
+use crate::replicas::Replicas;
 use crate::shared::Shared;
 use crate::upstream::probe;
 
@@ -21,31 +22,31 @@ const SWEEP: Duration = Duration::from_millis(250);
 /// What ends the balancer.
 #[derive(Debug)]
 pub enum Until {
-    /// SIGTERM or SIGINT. SIGHUP reads the keys and the endpoints files anew.
+    /// SIGTERM or SIGINT. SIGHUP reads the keys and the endpoints files anew, and replaces replicas.
     Signals,
     /// A word, or the end of whoever could say it.
     Told(oneshot::Receiver<()>),
 }
 
 /// Runs until the balancer is to end.
-pub async fn run(shared: &Arc<Shared>, key: &KeySource, discovery: Discovery, until: Until) {
+pub async fn run(shared: &Arc<Shared>, key: &KeySource, mut discovery: Discovery, replicas: &Replicas, until: Until) {
     let mut tasks = JoinSet::new();
     for upstream in shared.routes.load().upstreams() {
         tasks.spawn(probe::run(Arc::clone(upstream)));
     }
     let endpoints = discovery.handle();
-    tasks.spawn(discovery.run());
+    tasks.spawn(async move { discovery.run().await });
     tasks.spawn(sweep(Arc::clone(shared)));
     match until {
         Until::Told(word) => _ = word.await,
-        Until::Signals => signals(shared, key, &endpoints).await,
+        Until::Signals => signals(shared, key, &endpoints, replicas).await,
     }
     tracing::info!(timeout = ?shared.shutdown_timeout, "stopping: no new connections; requests in progress may end");
     tasks.shutdown().await;
 }
 
 /// Serves signals until one says that the process is to end.
-async fn signals(shared: &Arc<Shared>, key: &KeySource, endpoints: &Endpoints) {
+async fn signals(shared: &Arc<Shared>, key: &KeySource, endpoints: &Endpoints, replicas: &Replicas) {
     let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
         tracing::error!("signals cannot be caught; only a kill ends this process");
@@ -59,6 +60,7 @@ async fn signals(shared: &Arc<Shared>, key: &KeySource, endpoints: &Endpoints) {
                 reload_keys(shared, key);
                 // It ends only with this thread.
                 let _ = endpoints.read_files().await;
+                replicas.roll();
             }
         }
     }

@@ -16,6 +16,7 @@ mod file;
 pub mod group;
 pub mod handle;
 pub mod name;
+pub(crate) mod replicas;
 mod weight;
 
 use std::collections::{HashMap, HashSet};
@@ -109,7 +110,7 @@ impl Discovery {
     }
 
     /// Keeps the endpoints as their sources want them, for as long as it is polled.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         loop {
             let due = self.names.values().map(Name::due).min().filter(|_| self.lookups.len() < MAX_LOOKUPS);
             let wake = async {

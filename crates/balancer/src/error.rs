@@ -29,6 +29,16 @@ pub enum Error {
     /// A route names something that does not exist.
     #[error("a route names {0:?}, which does not exist")]
     Route(String),
+    /// The command of replicas cannot be started.
+    #[error("replicas of upstream {upstream}: cannot start {command:?}: {source}")]
+    Replicas {
+        /// The upstream.
+        upstream: String,
+        /// The program and its arguments.
+        command: String,
+        /// What the kernel says.
+        source: io::Error,
+    },
     /// A thread or runtime cannot be made.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),

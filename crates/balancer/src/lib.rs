@@ -14,6 +14,7 @@ pub mod discovery;
 pub mod error;
 pub mod limit;
 pub mod net;
+pub mod replicas;
 pub mod request;
 pub mod route;
 pub mod shared;

@@ -57,6 +57,7 @@ async fn describe(config: &Config) -> (String, usize) {
     lines.extend(config.routes.iter().map(route));
     for upstream in &config.upstreams {
         lines.push(describe_upstream(upstream));
+        lines.extend(upstream.replicas.iter().map(|replicas| format!("  replicas {replicas}")));
         let mut endpoints = upstream.endpoints.clone();
         if let Some(path) = &upstream.endpoints_file {
             match endpoints_file(path) {
@@ -116,7 +117,8 @@ fn listener(listener: &ListenerConfig) -> String {
 
 fn route(route: &RouteConfig) -> String {
     let listener = route.listener.as_ref().map(|name| format!("listener {name}, ")).unwrap_or_default();
-    format!("route: {listener}{} -> {}", route.when, route.action)
+    let limits: String = route.rate_limits.iter().map(|limit| format!(", at most {limit}")).collect();
+    format!("route: {listener}{} -> {}{limits}", route.when, route.action)
 }
 
 fn describe_upstream(upstream: &UpstreamConfig) -> String {

@@ -1,7 +1,7 @@
 //! `limpet proxy`: one listener, one upstream, no file.
 
 use clap::Args;
-use limpet_balancer::config::Setting;
+use limpet_balancer::config::{Origin, Setting};
 
 use crate::failure::Failure;
 use crate::load::{Flags, load, set};
@@ -11,6 +11,7 @@ use crate::run::balance;
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     limpet proxy :8000 app01:3000 app02:3000\n  \
+    limpet proxy :8000 --replicas 4 -- node server.js\n  \
     limpet proxy 127.0.0.1:8000 '[::1]:3000' --trusted 10.0.0.0/8 --access-log text\n  \
     LIMPET_LISTEN=:8000 LIMPET_UPSTREAM=app01:3000,app02:3000 limpet proxy")]
 pub(crate) struct Proxy {
@@ -46,6 +47,18 @@ pub(crate) struct Proxy {
     /// Longest silence of a tunnel, both directions together [default: 1h]
     #[arg(long, value_name = "DURATION")]
     tunnel_timeout: Option<String>,
+    /// How many times COMMAND is started, each with its own PORT; 0 for once per core
+    #[arg(long, value_name = "N")]
+    replicas: Option<String>,
+    /// First port of the replicas; twice as many are used [default: free ones]
+    #[arg(long, value_name = "PORT")]
+    base_port: Option<String>,
+    /// How long sessions of a replica may go on when SIGHUP replaces it [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    drain_timeout: Option<String>,
+    /// Server to start on this machine; it listens on the port in PORT
+    #[arg(last = true)]
+    command: Vec<String>,
     #[command(flatten)]
     flags: Flags,
 }
@@ -57,6 +70,12 @@ impl Proxy {
             let list = |items: &[String]| (!items.is_empty()).then(|| items.join(","));
             set(draft, "LISTEN", Setting::Listen, self.listen.as_deref());
             set(draft, "ENDPOINT", Setting::Endpoints, list(&self.endpoints).as_deref());
+            if !self.command.is_empty() {
+                draft.set_command(Origin::Flag("COMMAND"), self.command.clone());
+            }
+            set(draft, "--replicas", Setting::Replicas, self.replicas.as_deref());
+            set(draft, "--base-port", Setting::BasePort, self.base_port.as_deref());
+            set(draft, "--drain-timeout", Setting::DrainTimeout, self.drain_timeout.as_deref());
             set(draft, "--balance", Setting::Balance, self.balance.as_deref());
             set(draft, "--trusted", Setting::Trusted, list(&self.trusted).as_deref());
             set(draft, "--accept-proxy", Setting::AcceptProxy, self.accept_proxy.as_deref());

@@ -206,6 +206,14 @@ fn a_proxy_names_what_is_missing_or_wrong() {
 }
 
 #[test]
+fn replicas_need_a_command() {
+    let outcome = limpet(&["proxy", ":0", "--replicas", "2"]);
+    assert_eq!(outcome.code, Some(2));
+    let expected = "upstream.default.replicas: no command to start; write for example -- node server.js";
+    assert!(outcome.err.contains(expected), "{}", outcome.err);
+}
+
+#[test]
 fn new_keys_are_lines_of_slot_and_32_bytes() {
     let lines: Vec<String> = [&["key", "new"][..], &["key", "new", "--slot", "255"]]
         .into_iter()

@@ -106,8 +106,25 @@ fn upstreams(config: &Config, journal: &mut Journal) {
         affinity::check(upstream, journal);
         let key = format!("upstream.{}.endpoints", upstream.name);
         // A list whose items are all wrong has been reported already.
-        if upstream.endpoints.is_empty() && upstream.endpoints_file.is_none() && !journal.has_error(&key) {
+        if upstream.endpoints.is_empty()
+            && upstream.endpoints_file.is_none()
+            && upstream.replicas.is_none()
+            && !journal.has_error(&key)
+        {
             journal.complain(&key, "no endpoints; write for example endpoints = [\"app01:3000\", \"app02:3000\"]");
+        }
+        if let Some(replicas) = &upstream.replicas {
+            let key = format!("upstream.{}.replicas", upstream.name);
+            if replicas.command.is_empty() && !journal.has_error(&key) {
+                let example =
+                    if journal.has_file() { "command = [\"node\", \"server.js\"]" } else { "-- node server.js" };
+                journal.complain(&key, format!("no command to start; write for example {example}"));
+            }
+            if !replicas.has_ports() {
+                let message =
+                    "the ports end before twice the number of replicas; choose a lower one, or 0 for free ones";
+                journal.complain(&format!("{key}.base_port"), message);
+            }
         }
         for (n, message) in repetitions(&upstream.endpoints) {
             journal.complain(&format!("{key}[{n}]"), message);

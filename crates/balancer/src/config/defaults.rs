@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::part::{Kind, Part, default, example, table};
-use super::{affinity, dns, endpoint, listener, outlier, probe, rate_limit, route, upstream};
+use super::{affinity, dns, endpoint, listener, outlier, probe, rate_limit, replicas, route, upstream};
 
 /// Every part, in the order of the printed file.
 pub(super) const PARTS: &[&Part] = &[
@@ -20,6 +20,7 @@ pub(super) const PARTS: &[&Part] = &[
     &upstream::PART,
     &probe::PART,
     &outlier::PART,
+    &replicas::PART,
     &affinity::PART,
     &affinity::PATH_PART,
     affinity::PARTS[0],

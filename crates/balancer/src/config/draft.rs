@@ -49,6 +49,14 @@ impl Draft {
         }
     }
 
+    /// Sets the command of the replicas of the only upstream, which is made if there is none.
+    pub fn set_command(&mut self, origin: Origin, command: Vec<String>) {
+        match setting::replicas_of(&mut self.config) {
+            Ok(replicas) => replicas.command = command,
+            Err(message) => self.journal.complain_at(origin, "", message),
+        }
+    }
+
     /// Decides whether the whole makes sense.
     ///
     /// # Errors

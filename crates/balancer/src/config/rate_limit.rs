@@ -83,7 +83,7 @@ impl FromStr for Rate {
             || format!("{text:?} is not a rate; write requests per second or minute, such as \"100/s\" or \"30/m\"");
         let (number, per) = text.split_once('/').ok_or_else(wrong)?;
         // nginx writes an r behind the number.
-        let number = number.trim().strip_suffix('r').unwrap_or(number.trim());
+        let number = number.trim().strip_suffix('r').unwrap_or_else(|| number.trim());
         let number: u64 = number.parse().map_err(|_| wrong())?;
         let seconds = match per.trim() {
             "s" => 1,

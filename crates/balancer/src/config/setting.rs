@@ -3,7 +3,7 @@
 use super::draft::{DEFAULT_NAME, Draft, UNBOUND};
 use super::error::Origin;
 use super::value::{self, Parsed};
-use super::{Config, KeySource, ListenerConfig, UpstreamConfig, proxy};
+use super::{Config, KeySource, ListenerConfig, ReplicasConfig, UpstreamConfig, proxy, replicas};
 
 /// A value that an environment variable or a flag can set. Later ones count before earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,12 @@ pub enum Setting {
     Listen,
     /// The endpoints of the only upstream, which is made if there is none; separated by commas or spaces.
     Endpoints,
+    /// `count` of the replicas of the only upstream, which is made if there is none.
+    Replicas,
+    /// `base_port` of the replicas of the only upstream.
+    BasePort,
+    /// `drain_timeout` of the replicas of the only upstream.
+    DrainTimeout,
     /// The keys themselves.
     Key,
     /// `cluster.key_file`.
@@ -68,6 +74,9 @@ pub(super) fn apply(draft: &mut Draft, setting: Setting, text: &str, origin: &Or
                 }));
             }
         }
+        Setting::Replicas => replicas_of(config)?.count = replicas::count(text)?,
+        Setting::BasePort => replicas_of(config)?.base_port = replicas::port(text)?,
+        Setting::DrainTimeout => replicas_of(config)?.drain_timeout = value::duration(text)?,
         Setting::Key => draft.keys = Some(KeySource::Inline(text.to_owned())),
         Setting::KeyFile => draft.keys = Some(KeySource::File(value::path(text)?)),
         Setting::StateDirectory => draft.state_directory = Some(value::path(text)?),
@@ -102,6 +111,12 @@ pub(super) fn apply(draft: &mut Draft, setting: Setting, text: &str, origin: &Or
         }
     }
     Ok(())
+}
+
+/// Returns the replicas of the only upstream; both are made if there are none.
+pub(super) fn replicas_of(config: &mut Config) -> Parsed<&mut ReplicasConfig> {
+    let upstream = only(&mut config.upstreams, "upstreams", || UpstreamConfig::new(DEFAULT_NAME, Vec::new()))?;
+    Ok(upstream.replicas.get_or_insert_with(|| ReplicasConfig::new(Vec::new())))
 }
 
 fn each_upstream<T: Copy>(config: &mut Config, value: T, set: impl Fn(&mut UpstreamConfig, T)) {

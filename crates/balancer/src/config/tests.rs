@@ -117,6 +117,7 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
         },
     ];
     expected.upstreams[0].endpoints_file = Some(PathBuf::from("/etc/limpet/app.toml"));
+    expected.upstreams[0].replicas = Some(ReplicasConfig::new(vec!["node".to_owned(), "server.js".to_owned()]));
     expected.upstreams[0].probe = Some(ProbeConfig {
         http: Some(HttpProbe {
             host: Some("app.example.com".to_owned()),
@@ -191,6 +192,7 @@ fn every_key_has_its_place() {
         endpoints_file = "chat.json"
         probe = { interval = "4s", timeout = "5s", rise = 6, fall = 7, spread = 0, http = "HEAD /up", version = "1.0", host = "a.b:80", expect = "200-299, 304", drain_on_404 = true, port = 81, fast_interval = "1s", down_interval = "9s" }
         outlier = { failures = 0, ejection = "8s" }
+        replicas = { command = ["node", "a server.js"], count = 3, base_port = 4000, start_timeout = "11s", drain_timeout = "12s" }
         connect_timeout = "9s"
         response_timeout = "500ms"
         tunnel_timeout = "2h"
@@ -304,6 +306,13 @@ fn every_key_has_its_place() {
                     spread_percent: 0,
                 }),
                 outlier: OutlierConfig { failures: 0, ejection: seconds(8) },
+                replicas: Some(ReplicasConfig {
+                    count: 3,
+                    base_port: 4000,
+                    start_timeout: seconds(11),
+                    drain_timeout: seconds(12),
+                    ..ReplicasConfig::new(vec!["node".to_owned(), "a server.js".to_owned()])
+                }),
                 connect_timeout: seconds(9),
                 response_timeout: Duration::from_millis(500),
                 tunnel_timeout: seconds(7200),

@@ -9,9 +9,10 @@ use super::part::{Part, default, example, required, table};
 use super::reader::{Entry, Reader, unread};
 use super::value;
 use super::{
-    Affinity, Balance, EndpointConfig, Forwarded, Hash, HashKey, OutlierConfig, ProbeConfig, SendProxy, WhenGone,
+    Affinity, Balance, EndpointConfig, Forwarded, Hash, HashKey, OutlierConfig, ProbeConfig, ReplicasConfig, SendProxy,
+    WhenGone,
 };
-use super::{affinity, endpoint, forwarded, hash, outlier, probe, proxy};
+use super::{affinity, endpoint, forwarded, hash, outlier, probe, proxy, replicas};
 
 /// A named group of endpoints.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +51,8 @@ pub struct UpstreamConfig {
     pub endpoints: Vec<EndpointConfig>,
     /// A watched file of more addresses.
     pub endpoints_file: Option<PathBuf>,
+    /// A command that is started several times, each process an endpoint.
+    pub replicas: Option<ReplicasConfig>,
     /// Active health evidence; `None` switches it off.
     pub probe: Option<ProbeConfig>,
     /// Passive health evidence.
@@ -94,6 +97,7 @@ impl UpstreamConfig {
             sid_tag: true,
             endpoints,
             endpoints_file: None,
+            replicas: None,
             probe: Some(ProbeConfig::default()),
             outlier: OutlierConfig::default(),
             connect_timeout: Duration::from_secs(2),
@@ -117,7 +121,8 @@ pub(super) const PART: Part = Part {
             "[]",
             "\"HOST:PORT\" or { address = \"HOST:PORT\", id = \"ID\" }. A name with several addresses gives one endpoint\n\
              each, and \"srv:NAME\" takes addresses, ports and weights from SRV records. The id keeps sessions across a\n\
-             change of address. Also LIMPET_UPSTREAM. Required, unless there is an endpoints_file.",
+             change of address. Also LIMPET_UPSTREAM. Required, unless there is an endpoints_file\n\
+             or replicas.",
         ),
         example(
             "endpoints_file",
@@ -214,6 +219,7 @@ pub(super) const PART: Part = Part {
         ),
         table("probe"),
         table("outlier"),
+        table("replicas"),
     ],
 };
 
@@ -237,6 +243,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>, table: &DeTable<'_
         "endpoints" => endpoint::read(reader, entry, &mut it.endpoints),
         "endpoints_file" => it.endpoints_file = reader.value(entry, value::path),
         "probe" => it.probe = probe::read(reader, entry),
+        "replicas" => it.replicas = replicas::read(reader, entry),
         "outlier" => outlier::read(reader, entry, &mut it.outlier),
         "connect_timeout" => reader.set(entry, value::duration, &mut it.connect_timeout),
         "response_timeout" => reader.set(entry, value::duration, &mut it.response_timeout),

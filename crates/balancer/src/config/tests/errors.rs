@@ -125,6 +125,33 @@ fn values_say_what_would_be_right() {
 }
 
 #[test]
+fn replicas_say_what_would_be_right() {
+    for (replicas, expected) in [
+        ("4", ": expected a table, found a number; write { command = [\"node\", \"server.js\"], count = 4 }"),
+        ("{}", ": no command to start; write for example command = [\"node\", \"server.js\"]"),
+        (
+            "{ command = \"node server.js\" }",
+            ".command: expected a list, found a string; write [\"node\", \"server.js\"]",
+        ),
+        ("{ command = [\"a\"], count = 257 }", ".count: \"257\" is not a number of processes from 0 to 256"),
+        (
+            "{ command = [\"a\"], base_port = 70000 }",
+            ".base_port: \"70000\" is not a port; ports are numbers up to 65535",
+        ),
+        (
+            "{ command = [\"a\"], count = 2, base_port = 65533 }",
+            ".base_port: the ports end before twice the number of replicas; choose a lower one, or 0 for free ones",
+        ),
+    ] {
+        let text = format!("{SMALL}replicas = {replicas}\n");
+        assert_eq!(errors(&text), [format!("5: upstream.app.replicas{expected}")], "{replicas}");
+    }
+    let fits = "replicas = { command = [\"a\"], count = 2, base_port = 65532 }\n";
+    let alone = SMALL.replace("endpoints = [\"app01:3000\"]\n", fits);
+    assert_eq!(load(&alone).unwrap().upstreams[0].replicas.as_ref().unwrap().base_port, 65_532);
+}
+
+#[test]
 fn rate_limits_say_what_would_be_right() {
     for (limit, expected) in [
         ("5", ": expected a table, found a number; write { per = \"client\", rate = \"100/s\" }"),
