@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script, texts};
 
-use crate::program::{Program, turn};
+use crate::program::{Program, wait_until_down};
 use crate::{With, seed};
 
 /// The words behind `cookie SERVERID`, and the same in Limpet's keys.
@@ -28,7 +28,7 @@ const MODES: [(&str, &str); 11] = [
     ("prefix indirect nocache", "mode = \"prefix\", indirect = true, nocache = true"),
 ];
 
-fn compare(haproxy: &str, limpet: &str, with: With) -> Comparison {
+fn compare(haproxy: &'static str, limpet: &str, with: With) -> Comparison {
     let recorders = Recorders::start(&["s1", "s2", "s3"]).unwrap();
     let mut servers = String::new();
     let mut endpoints = String::new();
@@ -46,19 +46,23 @@ fn compare(haproxy: &str, limpet: &str, with: With) -> Comparison {
          balance = \"round_robin\"\nforwarded = []\nprobe = {{ interval = \"50ms\" }}\n\
          affinity = [{{ by = \"cookie\", name = \"SERVERID\", value = \"plain\", {limpet} }}]\nendpoints = [\n{endpoints}]\n"
     );
-    let start = || Program::original("haproxy.cfg", &original);
-    let programs = [start(), if with == With::Itself { start() } else { Program::limpet(&restated) }];
+    let start = || {
+        let original = || Program::original("haproxy.cfg", &original);
+        [original(), if with == With::Itself { original() } else { Program::limpet(&restated) }]
+    };
+    let programs = start();
     let named = programs.each_ref().map(|program| (program.name(), program.address()));
-    let name = haproxy.to_owned().leak();
-    let mut comparison = Comparison::new(name, seed(), Some("SERVERID"), Looks::ALL, named).with_cookies_as(undated);
+    let mut comparison = Comparison::new(haproxy, seed(), Some("SERVERID"), Looks::ALL, named).with_cookies_as(undated);
 
     let mut script = Script::new(habits(), seed());
     comparison.run(script.steps(150)).unwrap();
-    let two = (recorders.named("s2"), "web/s2");
-    turn(&programs, false, &[two]);
-    comparison.run(script.steps(100)).unwrap();
-    turn(&programs, true, &[two]);
-    comparison.run(script.steps(50)).unwrap();
+    drop(programs);
+    // New processes, because where HAProxy's turns go on after a change is its own.
+    recorders.named("s2").down().unwrap();
+    let programs = start();
+    comparison.go_on_with(programs.each_ref().map(Program::address));
+    wait_until_down(&programs, &[(recorders.named("s2"), "web/s2")]);
+    comparison.run(script.steps(150)).unwrap();
     comparison
 }
 

@@ -1,9 +1,9 @@
 //! HAProxy's cookies: inserted by HAProxy with least connections, and prefixed to the application's own.
 
-use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script, texts};
+use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorder, Recorders, Script, texts};
 
 use crate::example::Example;
-use crate::program::turn;
+use crate::program::{Program, turn, wait_until_down};
 use crate::{ENOUGH, With, seed};
 
 /// What is compared: neither configuration tells endpoints about the client.
@@ -15,7 +15,7 @@ const QUICK: &str = "timeout connect 5s\n    default-server inter 50ms";
 /// One thread, as the one worker beside it.
 const ONE_THREAD: &str = "global\n    nbthread 1\n\ndefaults";
 
-fn compare(example: &Example, cookie: &'static str, with: With) -> (Comparison, [crate::program::Program; 2]) {
+fn compare(example: &Example, cookie: &'static str, with: With) -> (Comparison, [Program; 2]) {
     let programs = example.start(with);
     let named = programs.each_ref().map(|program| (program.name(), program.address()));
     (Comparison::new(example.name, seed(), Some(cookie), LOOKS, named), programs)
@@ -43,19 +43,47 @@ fn prefix(with: With) -> Comparison {
         application_cookies: 40,
         ..Habits::default()
     };
+    let only_bound = Habits {
+        valid: texts(&["app01~sid", "app02~sid", "app03~sid"]),
+        always_bound: true,
+        application_cookies: 40,
+        ..habits.clone()
+    };
     let mut script = Script::new(habits, seed());
-    comparison.run(script.steps(300)).unwrap();
-    turn(&programs, false, &[two]);
-    comparison.run(script.steps(200)).unwrap();
+    let mut bound = Script::new(only_bound, seed());
+    comparison.run(script.steps(350)).unwrap();
+    drop(programs);
+
+    // Where HAProxy's turns go on after a change is its own, so every set of endpoints begins with new processes. In the
+    // same process the bound requests are compared.
+    two.0.down().unwrap();
+    let programs = again(&mut comparison, &example, with, &[two]);
+    comparison.run(script.steps(250)).unwrap();
     turn(&programs, true, &[two]);
-    comparison.run(script.steps(200)).unwrap();
-    turn(&programs, false, &[one, three]);
+    comparison.run(bound.steps(100)).unwrap();
+    drop(programs);
+
+    one.0.down().unwrap();
+    three.0.down().unwrap();
+    let programs = again(&mut comparison, &example, with, &[one, three]);
     comparison.run(script.steps(150)).unwrap();
     turn(&programs, false, &[two]);
     comparison.run(script.steps(20)).unwrap();
-    turn(&programs, true, &[one, two, three]);
-    comparison.run(script.steps(200)).unwrap();
+    turn(&programs, true, &[three, two, one]);
+    comparison.run(bound.steps(100)).unwrap();
+    drop(programs);
+
+    let _programs = again(&mut comparison, &example, with, &[]);
+    comparison.run(script.steps(150)).unwrap();
     comparison
+}
+
+/// Starts both programs anew and waits until they know which endpoints are down.
+fn again(comparison: &mut Comparison, example: &Example, with: With, down: &[(&Recorder, &str)]) -> [Program; 2] {
+    let programs = example.start(with);
+    comparison.go_on_with(programs.each_ref().map(Program::address));
+    wait_until_down(&programs, down);
+    programs
 }
 
 fn insert(with: With) -> Comparison {

@@ -77,7 +77,8 @@ impl Program {
         let (what, address) = (format!("{server} {word}"), address.to_string());
         let is_it = |line: &str| match self {
             Self::Haproxy(_) => line.contains(&format!("Server {server} is {}", word.to_uppercase())),
-            _ => line.contains(&format!("endpoint {word}")) && line.contains(&address),
+            // At the start `endpoint ADDRESS id ID down`, later `endpoint down ... address=ADDRESS ...`.
+            _ => line.contains("endpoint ") && line.contains(&format!(" {word}")) && line.contains(&address),
         };
         self.process().wait_for_after(first, &what, |line| is_it(line).then_some(())).unwrap();
     }
@@ -92,6 +93,15 @@ pub(crate) fn turn(programs: &[Program; 2], up: bool, endpoints: &[(&Recorder, &
         if up { recorder.up() } else { recorder.down() }.unwrap();
         for (program, first) in programs.iter().zip(before) {
             program.wait_until_noticed(first, server, recorder.address, up);
+        }
+    }
+}
+
+/// Waits until programs that have just started know that these endpoints are down.
+pub(crate) fn wait_until_down(programs: &[Program; 2], endpoints: &[(&Recorder, &str)]) {
+    for program in programs {
+        for (recorder, server) in endpoints {
+            program.wait_until_noticed(0, server, recorder.address, false);
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Habits {
     pub upgrades: usize,
     /// How many of a hundred answers of an endpoint set the cookie themselves.
     pub application_cookies: usize,
+    /// Whether every request brings one of the valid values.
+    pub always_bound: bool,
 }
 
 impl Default for Habits {
@@ -37,6 +39,7 @@ impl Default for Habits {
             hosts: &["limpet.test"],
             upgrades: 0,
             application_cookies: 0,
+            always_bound: false,
         }
     }
 }
@@ -122,6 +125,9 @@ impl Script {
         let (first, second, bad) = (value(true), value(true), value(false));
         let kept = format!("{name}={{kept}}");
         let one = |line: String| Cookies::Lines(vec![line]);
+        if self.habits.always_bound {
+            return one(if self.random.percent(50) { first } else { format!("a=1; {first}; b=2") });
+        }
         match self.random.below(100) {
             0..40 => Cookies::Kept,
             40..55 => Cookies::Absent,
