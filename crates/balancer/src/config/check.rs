@@ -1,6 +1,7 @@
 //! Decides whether a draft makes sense as a whole: what refers to what, what is missing, what can never happen.
 
 use super::affinity;
+use super::balance;
 use super::draft::Draft;
 use super::environment::{self, Lookup};
 use super::error::ConfigErrors;
@@ -47,6 +48,7 @@ pub fn remarks(config: &Config) -> Vec<String> {
                 listener.name
             )
         }))
+        .chain(config.upstreams.iter().flat_map(balance::remarks))
         .collect()
 }
 

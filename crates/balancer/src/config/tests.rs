@@ -376,3 +376,22 @@ fn remarks_name_what_looks_like_a_mistake() {
     assert_eq!(remarks(&load(&text).unwrap()), expected);
     assert!(remarks(&small()).is_empty());
 }
+
+#[test]
+fn remarks_say_which_balancing_keys_have_no_effect() {
+    for (keys, expected) in [
+        ("hash_balance_factor = 125", "has no effect with balance = \"least_conn\""),
+        (
+            "balance = \"source\"\nhash = \"ip_hash\"\nhash_balance_factor = 125",
+            "has no effect with hash = \"ip_hash\"",
+        ),
+        ("balance = \"source\"\nhash = \"ring\"\nhash_balance_factor = 125", ""),
+    ] {
+        let remarks = remarks(&load(&format!("{SMALL}{keys}\n")).unwrap()).join("\n");
+        assert!(if expected.is_empty() { remarks.is_empty() } else { remarks.contains(expected) }, "{keys}: {remarks}");
+    }
+    let limited = SMALL.replace("\"app01:3000\"", "{ address = \"app01:3000\", max_conn = 9 }");
+    assert!(remarks(&load(&limited).unwrap())[0].contains("max_conn = 9 of app01:3000"));
+    let idle = SMALL.replace("\"app01:3000\"", "{ address = \"app01:3000\", weight = 0 }");
+    assert!(remarks(&load(&idle).unwrap())[0].contains("every endpoint has weight 0"));
+}

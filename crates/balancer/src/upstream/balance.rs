@@ -109,7 +109,7 @@ impl Upstream {
                 self.pick(&tiers, tier, method, false, |_| true, |_| true)
             } else {
                 let wanted = |seat: &Seat| {
-                    !wish.tried.contains(&seat.endpoint.id()) && !(wish.session && seat.endpoint.has_all_sessions())
+                    !(wish.tried.contains(&seat.endpoint.id()) || wish.session && seat.endpoint.has_all_sessions())
                 };
                 let free = |seat: &Seat| wanted(seat) && seat.has_room();
                 self.pick(&tiers, tier, method, wish.session, wanted, free)

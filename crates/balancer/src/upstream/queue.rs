@@ -220,7 +220,7 @@ impl Lines {
         }
         let placed = own.and_then(|own| own.placed.front()).map(|first| (Line::Placed(serial), first.ticket));
         let fits = |waiter: &&Waiter| {
-            !waiter.tried.contains(&endpoint.id()) && !(waiter.session && endpoint.has_all_sessions())
+            !(waiter.tried.contains(&endpoint.id()) || waiter.session && endpoint.has_all_sessions())
         };
         let anywhere = if endpoint.is_in_turn() { self.anywhere.iter().find(fits) } else { None };
         let anywhere = anywhere.map(|first| (Line::Anywhere, first.ticket));
@@ -288,9 +288,12 @@ impl Queue {
             lines.tidy(line);
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             // Nobody leaves without the lock; if it had left, the slot must not come back by way of the lock.
-            match waiter.map(|waiter| waiter.slot.send(slot)) {
-                Some(Err(slot)) => slot.give_back(),
-                Some(Ok(())) | None => {}
+            let refused = match waiter {
+                Some(waiter) => waiter.slot.send(slot).err(),
+                None => Some(slot),
+            };
+            if let Some(slot) = refused {
+                slot.give_back();
             }
         }
     }

@@ -62,6 +62,26 @@ fn turns_are_smooth_and_nobody_keeps_those_it_missed() {
     assert_eq!(ports, [2, 3, 2, 3]);
 }
 
+/// The sequences of HAProxy 2.6 with three equal servers, one of which goes down (`-`) and comes up (`+`).
+#[test]
+fn turns_and_ties_go_on_as_with_haproxy_when_endpoints_come_and_go() {
+    for (balance, expected) in [
+        (Balance::RoundRobin, "abcabcabca -b cacacacac +b abcabcabc -a bcbcbc"),
+        (Balance::LeastConn, "abcabcabca -b cacacacac +b acbacbacb -a cbcbcb"),
+    ] {
+        let upstream = weighted(balance, &[1, 1, 1]);
+        for part in expected.split(' ') {
+            if let Some(name) = part.strip_prefix(['-', '+']) {
+                let at = usize::from(name.as_bytes()[0] - b'a');
+                probe(&upstream.endpoints()[at], part.starts_with('+'), Seconds(0));
+            } else {
+                let letters = part.chars().map(|_| char::from(b'a' - 1 + next(&upstream).unwrap() as u8));
+                assert_eq!(letters.collect::<String>(), part, "{balance:?}: {expected}");
+            }
+        }
+    }
+}
+
 #[test]
 fn many_endpoints_have_turns_by_their_weights_too() {
     let weights: Vec<u32> = (0..100).map(|n| 1 + n % 3).collect();

@@ -4,7 +4,7 @@
 //! calls [`note_change`]; besides, every snapshot is looked at again each second, for ejections end and slow starts go
 //! on by time alone.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -67,12 +67,21 @@ pub(crate) struct Tier {
 }
 
 /// Whose turn it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Turns {
     /// Held while what the endpoints are ahead is changed.
     lock: Mutex<()>,
+    /// The serial number of the endpoint that had the last turn.
+    last: AtomicU64,
     /// For more than [`EXACT_TURNS`] endpoints.
     next: AtomicUsize,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        // No endpoint has this number.
+        Self { lock: Mutex::default(), last: AtomicU64::new(u64::MAX), next: AtomicUsize::new(0) }
+    }
 }
 
 /// An endpoint in a tier.
@@ -266,6 +275,7 @@ impl Tier {
     /// the one after an endpoint that is not free has its turn.
     pub(super) fn in_turn(&self, turns: &Turns, free: impl Fn(&Seat) -> bool) -> Option<usize> {
         if self.seats.len() == 1 {
+            turns.last.store(self.seats[0].endpoint.serial(), Ordering::Relaxed);
             return free(&self.seats[0]).then_some(0);
         }
         if self.seats.len() <= EXACT_TURNS {
@@ -291,7 +301,26 @@ impl Tier {
         }
         let (at, ahead) = best?;
         self.seats[at].cell.ahead.store(ahead - total, Ordering::Relaxed);
+        turns.last.store(self.seats[at].endpoint.serial(), Ordering::Relaxed);
         Some(at)
+    }
+
+    /// Lets turns go on behind the endpoint that had the last one, as with HAProxy, after others came or went. Where
+    /// weights differ they go on from what each is ahead, as with nginx.
+    fn go_on(&self, turns: &Turns, endpoints: &[Arc<Endpoint>]) {
+        if !self.is_even || self.seats.len() > EXACT_TURNS {
+            return;
+        }
+        let _turn = turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = turns.last.load(Ordering::Relaxed);
+        let upto = endpoints.iter().position(|endpoint| endpoint.serial() == last).map_or(0, |at| at + 1);
+        let had = |seat: &Seat| endpoints[..upto].iter().any(|endpoint| endpoint.serial() == seat.endpoint.serial());
+        let (count, had_count) = (self.seats.len(), self.seats.iter().filter(|seat| had(seat)).count());
+        for seat in &self.seats {
+            let ahead = if had(seat) { had_count as i32 - count as i32 } else { had_count as i32 };
+            let weight = i32::try_from(seat.weight).unwrap_or(0);
+            seat.cell.ahead.store(ahead * weight, Ordering::Relaxed);
+        }
     }
 
     fn weights(&self) -> Vec<u32> {
@@ -352,6 +381,9 @@ impl Upstream {
             }
         }
         let tiers = Tiers::make(&endpoints, standings, &before, self.config.all_backups);
+        if let Some(first) = tiers.tiers.first() {
+            first.go_on(&self.turns, &endpoints);
+        }
         let first: Vec<u64> = tiers.first().map(|endpoint| endpoint.serial()).collect();
         for endpoint in endpoints.iter() {
             endpoint.set_in_turn(first.contains(&endpoint.serial()));

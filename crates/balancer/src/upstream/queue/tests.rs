@@ -177,7 +177,7 @@ fn limits_hold_over_threads_and_everybody_is_served() {
                     None => std::thread::yield_now(),
                 }
             };
-            let slot = if (thread + round) % 3 == 0 {
+            let slot = if (thread + round).is_multiple_of(3) {
                 match upstream.enter(&endpoints[round % 3]).unwrap() {
                     Entry::Now(slot) => slot.unwrap(),
                     Entry::Later(waiting) => waits(waiting),
