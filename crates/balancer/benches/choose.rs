@@ -1,7 +1,6 @@
 //! What it costs to choose an endpoint and to give its load back, by algorithm and number of endpoints, in nanoseconds.
 //!
 //! `cargo xtask bench choose` runs it. The goal is below 200 ns at 256 endpoints for every algorithm; it fails above.
-#![allow(missing_docs, reason = "a program")]
 
 use std::hint::black_box;
 use std::net::SocketAddr;

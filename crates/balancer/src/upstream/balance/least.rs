@@ -24,8 +24,12 @@ pub(super) fn least(tier: &Tier, free: impl Fn(&Seat) -> bool) -> Option<usize> 
         for (at, (cell, step)) in tier.cells.iter().enumerate() {
             let rank = cell.rank();
             let score = score(rank, *step);
+            // Most are above, and one comparison is enough for them.
+            if score > least.0 {
+                continue;
+            }
             let moved = rank << 24;
-            if (score, moved) < (least.0, least.1) && free(&tier.seats[at]) {
+            if (score < least.0 || moved < least.1) && free(&tier.seats[at]) {
                 least = (score, moved, Some(at));
             }
         }
