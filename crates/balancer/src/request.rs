@@ -79,11 +79,11 @@ pub struct Upgraded {
     /// The load that the tunnel is.
     pub load: Load,
     /// The request that asked for it.
-    pub request: Request,
+    pub request: Box<Request>,
 }
 
 /// Serves one request from its prepared form to the end of its response.
-pub async fn serve(worker: &Worker, client: &mut Client, mut request: Request, log: &mut Exchange) -> Outcome {
+pub async fn serve(worker: &Worker, client: &mut Client, mut request: Box<Request>, log: &mut Exchange) -> Outcome {
     if let Err(outcome) = pass_limits(worker, client, &request, log).await {
         return outcome;
     }
