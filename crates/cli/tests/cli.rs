@@ -170,12 +170,12 @@ fn check_reads_the_files_of_endpoints() {
         ),
         ("[\"127.0.0.1:3000\"]", 1, "app.json: FAILED: the address 127.0.0.1:3000 is that of endpoint 1 already\n"),
     ] {
-        std::fs::write(&more, text).unwrap();
+        fs::write(&more, text).unwrap();
         let outcome = check(&path);
         assert_eq!(outcome.code, Some(code), "{outcome:?}");
         assert!(outcome.out.contains(expected), "{}", outcome.out);
     }
-    std::fs::remove_file(&more).unwrap();
+    fs::remove_file(&more).unwrap();
     let outcome = check(&path);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(outcome.out.contains("app.json: cannot be read: "), "{}", outcome.out);
