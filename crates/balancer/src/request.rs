@@ -39,8 +39,8 @@ use self::attempt::Failure;
 use self::chosen::Chosen;
 use self::prepare::Request;
 use crate::access_log::Exchange;
-use crate::affinity::Plan;
 use crate::affinity::modes::Choice;
+use crate::affinity::{Evidence, Plan};
 use crate::client::{Client, ClientError};
 use crate::clock;
 use crate::limit::{self, Admission};
@@ -79,11 +79,11 @@ pub struct Upgraded {
     /// The load that the tunnel is.
     pub load: Load,
     /// The request that asked for it.
-    pub request: Request,
+    pub request: Box<Request>,
 }
 
 /// Serves one request from its prepared form to the end of its response.
-pub async fn serve(worker: &Worker, client: &mut Client, mut request: Request, log: &mut Exchange) -> Outcome {
+pub async fn serve(worker: &Worker, client: &mut Client, mut request: Box<Request>, log: &mut Exchange) -> Outcome {
     if let Err(outcome) = pass_limits(worker, client, &request, log).await {
         return outcome;
     }
@@ -171,7 +171,12 @@ async fn balance(
             Box::pin(chosen.wait(worker, client, request)).await?;
         }
         let load = match chosen.preferred(&tried) {
-            Some(endpoint) => Load::take(endpoint),
+            Some(endpoint) => {
+                if request.evidence == Evidence::StickySession {
+                    request.upstream.count_turn(endpoint);
+                }
+                Load::take(endpoint)
+            }
             None => slot::place(client, request, chosen.key(), &mut tried).await?,
         };
         let endpoint = Arc::clone(load.endpoint());

@@ -1,7 +1,6 @@
 //! Decides whether a draft makes sense as a whole: what refers to what, what is missing, what can never happen.
 
 use super::affinity;
-use super::balance;
 use super::draft::Draft;
 use super::environment::{self, Lookup};
 use super::error::ConfigErrors;
@@ -24,32 +23,6 @@ pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigEr
         None => Ok(config),
         Some(errors) => Err(errors),
     }
-}
-
-/// Returns remarks on what is allowed and still looks like a mistake.
-pub fn remarks(config: &Config) -> Vec<String> {
-    let unused = config
-        .upstreams
-        .iter()
-        .filter(|upstream| config.routes.iter().all(|route| route.action.upstream() != Some(upstream.name.as_str())));
-    let faking = config.listeners.iter().filter(|listener| {
-        let loopback = listener.bind.ip().is_loopback();
-        listener.accept_proxy != AcceptProxy::Off && listener.proxy_from.is_empty() && !loopback
-    });
-    let everybody = config.listeners.iter().filter(|listener| listener.trusted.iter().any(|net| net.prefix_len() == 0));
-    unused
-        .map(|upstream| format!("no route leads to upstream {}", upstream.name))
-        .chain(everybody.map(|listener| {
-            format!("listener {} trusts everybody, so any client can claim any address", listener.name)
-        }))
-        .chain(faking.map(|listener| {
-            format!(
-                "listener {} believes the PROXY header of everybody who can reach it; name the proxies in proxy_from",
-                listener.name
-            )
-        }))
-        .chain(config.upstreams.iter().flat_map(balance::remarks))
-        .collect()
 }
 
 fn listeners(config: &Config, journal: &mut Journal) {

@@ -362,36 +362,3 @@ fn keys_never_show_in_debug_output() {
     let config = Config { key: KeySource::Inline("0:c2VjcmV0".to_owned()), ..Config::default() };
     assert!(!format!("{config:?}").contains("c2VjcmV0"));
 }
-
-#[test]
-fn remarks_name_what_looks_like_a_mistake() {
-    let text = format!(
-        "{SMALL}[upstream.old]\nendpoints = [\"old:1\"]\n[[route]]\nupstream = \"app\"\n[listener.open]\nbind = \":1\"\ntrusted = [\"0.0.0.0/0\"]\naccept_proxy = \"any\"\n"
-    );
-    let expected = [
-        "no route leads to upstream old",
-        "listener open trusts everybody, so any client can claim any address",
-        "listener open believes the PROXY header of everybody who can reach it; name the proxies in proxy_from",
-    ];
-    assert_eq!(remarks(&load(&text).unwrap()), expected);
-    assert!(remarks(&small()).is_empty());
-}
-
-#[test]
-fn remarks_say_which_balancing_keys_have_no_effect() {
-    for (keys, expected) in [
-        ("hash_balance_factor = 125", "has no effect with balance = \"least_conn\""),
-        (
-            "balance = \"source\"\nhash = \"ip_hash\"\nhash_balance_factor = 125",
-            "has no effect with hash = \"ip_hash\"",
-        ),
-        ("balance = \"source\"\nhash = \"ring\"\nhash_balance_factor = 125", ""),
-    ] {
-        let remarks = remarks(&load(&format!("{SMALL}{keys}\n")).unwrap()).join("\n");
-        assert!(if expected.is_empty() { remarks.is_empty() } else { remarks.contains(expected) }, "{keys}: {remarks}");
-    }
-    let limited = SMALL.replace("\"app01:3000\"", "{ address = \"app01:3000\", max_conn = 9 }");
-    assert!(remarks(&load(&limited).unwrap())[0].contains("max_conn = 9 of app01:3000"));
-    let idle = SMALL.replace("\"app01:3000\"", "{ address = \"app01:3000\", weight = 0 }");
-    assert!(remarks(&load(&idle).unwrap())[0].contains("every endpoint has weight 0"));
-}

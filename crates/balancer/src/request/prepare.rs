@@ -107,8 +107,8 @@ impl Request {
 /// A request whose route is known.
 #[derive(Debug)]
 pub enum Prepared {
-    /// An endpoint is to answer it.
-    Forward(Request),
+    /// An endpoint is to answer it. Boxed, since it passes through many hands and each connection has room for one.
+    Forward(Box<Request>),
     /// Its route answers it.
     Local(LocalRequest),
 }
@@ -193,7 +193,7 @@ pub fn prepare(
     };
     head::write_request(request, origin, &rewrite, &mut out.bytes);
     edits::apply(&route.config.request_headers, Facts { client, endpoint: "" }, &mut out.bytes);
-    Ok(Prepared::Forward(Request {
+    Ok(Prepared::Forward(Box::new(Request {
         method: request.method,
         version: request.version,
         keep_alive: request.keeps_alive(),
@@ -212,7 +212,7 @@ pub fn prepare(
         repeatable: request.method.is_safe() && request.framing == Framing::Empty,
         route,
         upstream,
-    }))
+    })))
 }
 
 /// Asks the modes beside the sid.
