@@ -72,6 +72,9 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// Every kind, in the order of their declaration.
+    pub const ALL: [Self; 5] = [Self::None, Self::Tag, Self::Learned, Self::Located, Self::Unknown];
+
     /// Returns the name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

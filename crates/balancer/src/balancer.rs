@@ -1,14 +1,18 @@
 //! Starts everything, runs the control thread, and stops everything.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
+use crate::admin;
 use crate::affinity::key::{KeyOrigin, KeyRing};
 use crate::affinity::tag::TagKeys;
 use crate::config::Config;
@@ -60,6 +64,7 @@ pub fn run(config: Config) -> Result<(), Error> {
         );
         listeners.push(Listener { config: listener.clone(), connections: Arc::new(connections) });
     }
+    let admin = config.admin.map(|address| bind_admin(address, &runtime)).transpose()?;
     let (access_log, log_writer) = AccessLog::start(config.access_log).unzip();
     let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), listeners, access_log, config.shutdown_timeout));
 
@@ -88,11 +93,14 @@ pub fn run(config: Config) -> Result<(), Error> {
         })
         .collect::<Result<Vec<_>, _>>()?;
 
-    announce(&config, &bound, &upstreams, &key_origin, max_connections, started);
+    let admin_address = admin.as_ref().map(|(_, address)| *address);
+    // It is served for as long as this thread runs the control plane and waits for the workers.
+    let _admin = admin.map(|(listener, _)| runtime.spawn(admin::run(listener, Arc::clone(&shared))));
+    announce(&config, &bound, admin_address, &upstreams, &key_origin, max_connections, started);
     runtime.block_on(control::run(&shared, &config.key));
     shared.stop();
     let _ = stop.send(true);
-    let result = join(workers, config.shutdown_timeout + SHUTDOWN_GRACE);
+    let result = runtime.block_on(join(workers, config.shutdown_timeout + SHUTDOWN_GRACE));
     drop(shared);
     if let (Some(writer), Ok(())) = (log_writer, &result) {
         let _ = writer.join();
@@ -101,17 +109,26 @@ pub fn run(config: Config) -> Result<(), Error> {
 }
 
 /// Waits for the workers to end, but no longer than `timeout`.
-fn join(workers: Vec<JoinHandle<std::io::Result<()>>>, timeout: Duration) -> Result<(), Error> {
+async fn join(workers: Vec<JoinHandle<std::io::Result<()>>>, timeout: Duration) -> Result<(), Error> {
     let deadline = Instant::now() + timeout;
     for worker in workers {
         while !worker.is_finished() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         if worker.is_finished() {
             worker.join().map_err(|_| Error::Worker)??;
         }
     }
     Ok(())
+}
+
+/// Binds the admin listener on the control thread's runtime.
+fn bind_admin(address: SocketAddr, runtime: &Runtime) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Bind { name: "admin".to_owned(), address, source };
+    let (sockets, bound) = listen::bind(address, 1).map_err(failed)?;
+    let socket = sockets.into_iter().next().ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
+    let _inside = runtime.enter();
+    Ok((TcpListener::from_std(socket).map_err(failed)?, bound))
 }
 
 /// Decides how many client connections there may be: two descriptors each.
@@ -142,7 +159,8 @@ fn raise_descriptor_limit() -> u64 {
 /// Prints what runs, on standard error.
 fn announce(
     config: &Config,
-    bound: &[std::net::SocketAddr],
+    bound: &[SocketAddr],
+    admin: Option<SocketAddr>,
     upstreams: &[Arc<Upstream>],
     key: &KeyOrigin,
     max_connections: usize,
@@ -156,6 +174,12 @@ fn announce(
     line(format!("limpet {}", env!("CARGO_PKG_VERSION")));
     for (listener, address) in config.listeners.iter().zip(bound) {
         line(format!("listener {} http://{address}", listener.name));
+    }
+    if let Some(address) = admin {
+        line(format!("admin http://{address}"));
+        if !address.ip().is_loopback() {
+            line(format!("warning: whoever reaches {address} can read the metrics; bind it to a private address"));
+        }
     }
     for upstream in upstreams {
         let config = upstream.config();

@@ -7,6 +7,7 @@
 //! means to the balancer, its keys for people, and how it is read.
 
 mod action;
+mod admin;
 mod affinity;
 mod balance;
 mod check;
@@ -26,6 +27,7 @@ mod probe;
 mod reader;
 mod route;
 mod setting;
+mod stats;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ mod value;
 mod variables;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +55,7 @@ pub use self::outlier::OutlierConfig;
 pub use self::probe::ProbeConfig;
 pub use self::route::RouteConfig;
 pub use self::setting::Setting;
+pub use self::stats::StatsPage;
 pub use self::upstream::UpstreamConfig;
 
 /// Everything that a balancer runs from.
@@ -67,6 +71,8 @@ pub struct Config {
     pub key: KeySource,
     /// The access log on standard output.
     pub access_log: AccessLog,
+    /// Where metrics and the state of the balancer are read, if anywhere.
+    pub admin: Option<SocketAddr>,
     /// Bound addresses.
     pub listeners: Vec<ListenerConfig>,
     /// Tried in order; the first that matches decides.
@@ -83,6 +89,7 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(8),
             key: KeySource::StateDirectory(PathBuf::from(environment::LAST_STATE_DIRECTORY)),
             access_log: AccessLog::Off,
+            admin: None,
             listeners: Vec::new(),
             routes: Vec::new(),
             upstreams: Vec::new(),

@@ -11,6 +11,7 @@ use crate::affinity::tag::TagKeys;
 use crate::clock;
 use crate::config::KeySource;
 use crate::shared::Shared;
+use crate::stats;
 use crate::upstream::{probe, resolve};
 
 /// The time between two steps of the sweep. A step looks at one shard of each table.
@@ -24,6 +25,7 @@ pub async fn run(shared: &Arc<Shared>, key: &KeySource) {
         tasks.spawn(resolve::run(Arc::clone(upstream)));
     }
     tasks.spawn(sweep(Arc::clone(shared)));
+    tasks.spawn(stats::sampler::run(Arc::clone(shared)));
     let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
         tracing::error!("signals cannot be caught; only a kill ends this process");

@@ -33,10 +33,11 @@ use self::answer::Error;
 use self::attempt::Failure;
 use self::prepare::Request;
 use crate::access_log::Exchange;
-use crate::affinity::Plan;
+use crate::affinity::{Evidence, Plan};
 use crate::client::Client;
 use crate::clock;
 use crate::net::stream::Stream;
+use crate::stats::Flight;
 use crate::upstream::endpoint::{Endpoint, EndpointId, Load};
 use crate::upstream::locate::Turn;
 use crate::worker::Worker;
@@ -82,6 +83,8 @@ pub async fn serve(worker: &Worker, client: &mut Client, mut request: Request, l
         Plan::Locate => Box::pin(locate(worker, client, &mut request, log)).await,
         Plan::Unknown => Err(Error::UnknownSession),
     };
+    request.upstream.stats().own().shard().bound(request.evidence);
+    log.took(request.sent_bytes().saturating_sub(request.head_bytes as u64));
     match served {
         Ok(Served::Passed { keep_alive: true }) => Outcome::KeepAlive,
         Ok(Served::Passed { keep_alive: false }) => Outcome::Close,
@@ -144,6 +147,7 @@ async fn balance(
         let failure = match attempt::send(worker, client, request, &endpoint).await {
             Ok(response) if !last && request.is_handshake() && response.is_refusal() => {
                 request.upstream.note_failure(&endpoint, "it refused a handshake");
+                request.flight.iter().for_each(Flight::redispatch);
                 request.out.rewind();
                 continue;
             }
@@ -158,6 +162,7 @@ async fn balance(
         if last || !harmless {
             return Err(failure.into());
         }
+        request.flight.iter().for_each(Flight::redispatch);
         request.out.rewind();
     }
 }
@@ -187,6 +192,7 @@ async fn locate(
             let Some(endpoint) = upstream.find(id) else {
                 return Err(Error::UnknownSession);
             };
+            request.evidence = Evidence::Learned;
             return bound(worker, client, request, &endpoint, log).await;
         }
     };
@@ -217,6 +223,7 @@ async fn locate(
                 learn(endpoint);
                 drop(search);
                 log.located();
+                request.evidence = Evidence::Located;
                 return relay::relay(worker, client, request, response, None, endpoint, log).await;
             }
             Err(Failure::Connect(_)) => {}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use limpet_proto::http1::request_head::RequestHead;
 
 use self::condition::Asked;
-use crate::config::{ActionConfig, RouteConfig};
+use crate::config::{ActionConfig, RouteConfig, StatsPage};
 use crate::request::local::LocalResponse;
 use crate::upstream::Upstream;
 
@@ -39,6 +39,8 @@ pub enum Action {
     Redirect(LocalResponse),
     /// It gets this response.
     Respond(LocalResponse),
+    /// It gets this page of statistics.
+    Stats(StatsPage),
 }
 
 impl Routes {
@@ -87,6 +89,7 @@ impl Action {
             ActionConfig::Redirect(redirect) => {
                 Self::Redirect(LocalResponse::new(redirect.status).with_header("Location", redirect.to.as_str()))
             }
+            ActionConfig::Stats(page) => Self::Stats(page.clone()),
             ActionConfig::Respond(respond) => Self::Respond(
                 LocalResponse::new(respond.status).with_body(&respond.content_type, respond.body.as_str()),
             ),

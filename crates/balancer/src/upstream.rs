@@ -19,6 +19,7 @@ use self::locate::Locator;
 use crate::affinity::learned::Learned;
 use crate::clock;
 use crate::config::{Balance, UpstreamConfig};
+use crate::stats::Group;
 use crate::table::Seconds;
 
 /// How much longer than pingInterval + pingTimeout a silent session is remembered.
@@ -43,6 +44,7 @@ pub struct Upstream {
     /// The longest silence of a tunnel in seconds; tunnels read it while they live.
     tunnel_timeout: Arc<AtomicU32>,
     warned_of_timeouts: AtomicBool,
+    stats: Group,
 }
 
 impl Upstream {
@@ -59,6 +61,7 @@ impl Upstream {
             heartbeat_ms: AtomicU32::new(0),
             tunnel_timeout,
             warned_of_timeouts: AtomicBool::new(false),
+            stats: Group::default(),
         }
     }
 
@@ -84,7 +87,13 @@ impl Upstream {
 
     /// Replaces the endpoints. Those that stay must be the same objects, since health and load belong to them.
     pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
+        endpoints.iter().for_each(|endpoint| self.stats.join(endpoint.counters()));
         self.endpoints.store(Arc::new(endpoints));
+    }
+
+    /// Returns what it has done, in numbers.
+    pub fn stats(&self) -> &Group {
+        &self.stats
     }
 
     /// Finds the endpoint that a tag or a learned sid names.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::StatsPage;
+
 /// What a route does with the requests that it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionConfig {
@@ -11,6 +13,8 @@ pub enum ActionConfig {
     Redirect(RedirectConfig),
     /// Answers them all in the same way.
     Respond(RespondConfig),
+    /// Shows what has happened, in numbers.
+    Stats(StatsPage),
 }
 
 /// Where clients are sent instead.
@@ -38,7 +42,7 @@ impl ActionConfig {
     pub fn upstream(&self) -> Option<&str> {
         match self {
             Self::Upstream(name) => Some(name),
-            Self::Redirect(_) | Self::Respond(_) => None,
+            Self::Redirect(_) | Self::Respond(_) | Self::Stats(_) => None,
         }
     }
 }
@@ -49,6 +53,7 @@ impl fmt::Display for ActionConfig {
             Self::Upstream(name) => write!(f, "upstream {name}"),
             Self::Redirect(redirect) => write!(f, "redirect {} to {}", redirect.status, redirect.to),
             Self::Respond(respond) => write!(f, "respond {}", respond.status),
+            Self::Stats(page) => write!(f, "statistics at {}", page.uri),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::environment::{self, Lookup};
 use super::error::ConfigErrors;
 use super::journal::Journal;
 use super::value::choices;
-use super::{Config, KeySource, RouteConfig};
+use super::{ActionConfig, Config, KeySource, RouteConfig};
 
 /// Makes a configuration from a draft.
 pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigErrors> {
@@ -38,7 +38,24 @@ pub fn remarks(config: &Config) -> Vec<String> {
         .chain(everybody.map(|listener| {
             format!("listener {} trusts everybody, so any client can claim any address", listener.name)
         }))
+        .chain(open_to_all(config))
         .collect()
+}
+
+/// Returns remarks on statistics that anybody can read.
+fn open_to_all(config: &Config) -> impl Iterator<Item = String> {
+    let is_public = config.listeners.iter().any(|listener| !listener.bind.ip().is_loopback());
+    let pages = config.routes.iter().filter_map(|route| match &route.action {
+        ActionConfig::Stats(page) if page.auth.is_empty() => Some(&page.uri),
+        _ => None,
+    });
+    let pages = pages
+        .filter(move |_| is_public)
+        .map(|uri| format!("everybody can see the statistics at {uri}; add auth = [\"user:password\"] to stats"));
+    let admin = config.admin.filter(|address| !address.ip().is_loopback());
+    pages.chain(admin.map(|address| {
+        format!("whoever reaches the admin address {address} can read the metrics; bind it to a private address")
+    }))
 }
 
 fn listeners(config: &Config, journal: &mut Journal) {

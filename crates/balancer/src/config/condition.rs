@@ -12,6 +12,8 @@ use super::value;
 pub enum Condition {
     /// It asks for this host, without port, ignoring case.
     Host(HostRule),
+    /// Its path and query begin with this, as they are written.
+    Uri(String),
     /// Its normalised path begins with this.
     PathPrefix(String),
     /// Its client's address, behind trusted proxies too, is in one of these networks.
@@ -47,6 +49,7 @@ impl Condition {
             (_, Self::All(others)) => others.iter().all(|other| self.implies(other)),
             (Self::All(all), _) => all.iter().any(|condition| condition.implies(other)),
             (Self::Host(this), Self::Host(other)) => this.implies(other),
+            (Self::Uri(this), Self::Uri(other)) => this.starts_with(other.as_str()),
             (Self::PathPrefix(this), Self::PathPrefix(other)) => this.starts_with(other.as_str()),
             (Self::Source(these), Self::Source(others)) => {
                 these.iter().all(|network| others.iter().any(|other| other.contains(network)))
@@ -78,6 +81,7 @@ impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host(rule) => write!(f, "host {rule}"),
+            Self::Uri(start) => write!(f, "uri {start}*"),
             Self::PathPrefix(prefix) => write!(f, "path {prefix}*"),
             Self::Source(networks) => {
                 let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();

@@ -5,14 +5,16 @@
 use std::fmt::Write as _;
 
 use super::part::{Kind, Part, default, example, table};
-use super::{affinity, endpoint, listener, outlier, probe, route, upstream};
+use super::{admin, affinity, endpoint, listener, outlier, probe, route, stats, upstream};
 
 /// Every part, in the order of the printed file.
-pub(super) const PARTS: [&Part; 9] = [
+pub(super) const PARTS: [&Part; 11] = [
     &TOP,
     &CLUSTER,
+    &admin::PART,
     &listener::PART,
     &route::PART,
+    &stats::PART,
     &upstream::PART,
     &probe::PART,
     &outlier::PART,
@@ -49,6 +51,7 @@ pub(super) const TOP: Part = Part {
              $XDG_STATE_HOME/limpet, ~/.local/state/limpet or /var/lib/limpet. Also LIMPET_STATE_DIRECTORY.",
         ),
         table("cluster"),
+        table("admin"),
         table("listener"),
         table("route"),
         table("upstream"),

@@ -12,7 +12,7 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Where state is kept when nothing else names a place.
 pub(super) const LAST_STATE_DIRECTORY: &str = "/var/lib/limpet";
 
-const VARIABLES: [(&str, Setting); 8] = [
+const VARIABLES: [(&str, Setting); 9] = [
     ("LIMPET_LISTEN", Setting::Listen),
     ("LIMPET_UPSTREAM", Setting::Endpoints),
     ("LIMPET_KEY_FILE", Setting::KeyFile),
@@ -21,6 +21,7 @@ const VARIABLES: [(&str, Setting); 8] = [
     ("LIMPET_WORKERS", Setting::Workers),
     ("LIMPET_MAX_CONNECTIONS", Setting::MaxConnections),
     ("LIMPET_ACCESS_LOG", Setting::AccessLog),
+    ("LIMPET_ADMIN", Setting::Admin),
 ];
 
 /// Looks a variable up in the environment of this process; one that is not UTF-8 counts as unset.

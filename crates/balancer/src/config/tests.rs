@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AccessLog, Balance, Condition, Config, Draft, EndpointConfig, Forwarded, HostRule, KeySource, ListenerConfig,
-    OutlierConfig, ProbeConfig, RouteConfig, UpstreamConfig, defaults,
+    AccessLog, ActionConfig, Balance, Condition, Config, Draft, EndpointConfig, Forwarded, HostRule, KeySource,
+    ListenerConfig, OutlierConfig, ProbeConfig, RouteConfig, StatsPage, UpstreamConfig, defaults, remarks,
 };
 
 /// The smallest file that is right.
@@ -73,6 +73,7 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
     let mut expected = small();
     // The examples, which are no defaults.
     expected.key = KeySource::File(PathBuf::from("/run/secrets/limpet.key"));
+    expected.admin = Some("127.0.0.1:9000".parse().unwrap());
     expected.routes = vec![RouteConfig {
         listener: Some("web".to_owned()),
         when: Condition::All(vec![
@@ -95,6 +96,7 @@ fn every_key_has_its_place() {
         shutdown_timeout = "1m 30s"
         access_log = "json"
         state_directory = "/srv/limpet"
+        admin = { bind = "127.0.0.1:9000" }
         [listener.web]
         bind = "127.0.0.1:8000"
         trusted = ["10.0.0.0/8", "::1"]
@@ -137,6 +139,7 @@ fn every_key_has_its_place() {
         shutdown_timeout: seconds(90),
         key: KeySource::StateDirectory(PathBuf::from("/srv/limpet")),
         access_log: AccessLog::Json,
+        admin: Some("127.0.0.1:9000".parse().unwrap()),
         listeners: vec![
             ListenerConfig {
                 name: "web".to_owned(),
@@ -230,6 +233,56 @@ fn remarks_name_what_looks_like_a_mistake() {
     );
     let expected =
         ["no route leads to upstream old", "listener open trusts everybody, so any client can claim any address"];
-    assert_eq!(super::remarks(&load(&text).unwrap()), expected);
-    assert!(super::remarks(&small()).is_empty());
+    assert_eq!(remarks(&load(&text).unwrap()), expected);
+    assert!(remarks(&small()).is_empty());
+}
+
+#[test]
+fn a_route_can_show_statistics() {
+    let load_page = |stats: &str| {
+        let route = format!("{SMALL}[[route]]\nserve = \"stats\"\n{stats}\n[[route]]\nupstream = \"app\"\n");
+        load(&route).map(|config| config.routes[0].clone())
+    };
+    let page = |page: StatsPage| RouteConfig {
+        listener: None,
+        when: Condition::All(vec![Condition::Uri(page.uri.clone())]),
+        action: ActionConfig::Stats(page),
+    };
+    assert_eq!(load_page(""), Ok(page(StatsPage::default())));
+    // What the documentation shows are the defaults.
+    let printed = defaults::text();
+    let shown = printed.lines().find_map(|line| line.strip_prefix("# stats = ")).unwrap();
+    assert_eq!(load_page(&format!("stats = {shown}")), Ok(page(StatsPage::default())));
+    let everything = "stats = { uri = \"/s?\", realm = \"Haproxy Statistics\", auth = [\"123:123\", \"a:b:c\"], \
+        hide_version = true, refresh = \"10s\" }";
+    let expected = StatsPage {
+        uri: "/s?".to_owned(),
+        realm: "Haproxy Statistics".to_owned(),
+        auth: vec!["123:123".to_owned(), "a:b:c".to_owned()],
+        hide_version: true,
+        refresh: Some(Duration::from_secs(10)),
+    };
+    assert!(!format!("{expected:?}").contains("b:c"), "passwords are not shown");
+    assert_eq!(load_page(everything), Ok(page(expected)));
+    for (stats, error) in [
+        ("stats = { uri = \"haproxy\" }", "is not the place of a page"),
+        ("stats = { auth = [\"secret\"] }", "write \"user:password\""),
+        ("stats = { realm = \"\" }", "is not a realm"),
+        ("stats = { colour = 1 }", "unknown key"),
+        ("stats = 1", "expected a table"),
+    ] {
+        let errors = load_page(stats).unwrap_err();
+        assert!(errors.contains(error) && !errors.contains("secret"), "{errors}");
+    }
+    let without = load(&format!("{SMALL}[[route]]\nupstream = \"app\"\nstats = {{}}\n")).unwrap_err();
+    assert!(without.contains("only with serve = \"stats\""), "{without}");
+}
+
+#[test]
+fn statistics_for_everybody_are_remarked() {
+    let text =
+        format!("{SMALL}[admin]\nbind = \":9000\"\n[[route]]\nserve = \"stats\"\n[[route]]\nupstream = \"app\"\n");
+    let remarks = remarks(&load(&text).unwrap()).join("\n");
+    assert!(remarks.contains("everybody can see the statistics at /haproxy?stats"), "{remarks}");
+    assert!(remarks.contains("whoever reaches the admin address [::]:9000"), "{remarks}");
 }

@@ -210,6 +210,11 @@ pub(super) fn admin_state(text: &str) -> Parsed<AdminState> {
     word("state", text, &AdminState::ALL.map(|value| (value.as_str(), value)))
 }
 
+/// Reads what a route serves by itself.
+pub(super) fn serve(text: &str) -> Parsed<()> {
+    word("action", text, &[("stats", ())])
+}
+
 /// Reads the form of the access log.
 pub(super) fn access_log(text: &str) -> Parsed<AccessLog> {
     word("form", text, &AccessLog::ALL.map(|value| (value.as_str(), value)))

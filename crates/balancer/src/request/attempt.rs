@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use limpet_proto::http1::Version;
 use limpet_proto::http1::head::{self as http1_head, HeadError};
@@ -18,6 +19,7 @@ use crate::net::buffer::BUFFER_BYTES;
 use crate::net::connect;
 use crate::net::deadline::Deadline;
 use crate::net::stream::{Outgoing, Stream};
+use crate::stats::Flight;
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Endpoint;
 use crate::worker::Worker;
@@ -81,10 +83,17 @@ pub async fn send(
     request: &mut Request,
     endpoint: &Arc<Endpoint>,
 ) -> Result<Response, Failure> {
+    // Of an earlier endpoint there is nothing left to count.
+    request.flight = None;
+    request.flight = Some(Flight::begin(endpoint));
     let kept = worker.pool.borrow_mut().take(endpoint, request.repeatable, clock::coarse_ms());
+    if kept.is_some() {
+        request.flight.iter().for_each(Flight::reuse);
+    }
     let result = match kept {
         Some(stream) => match exchange(client, request, stream).await {
             Err(Failure::Closed(_)) if request.repeatable => {
+                request.flight.iter().for_each(Flight::retry);
                 request.out.rewind();
                 on_new_connection(client, request, endpoint).await
             }
@@ -92,6 +101,10 @@ pub async fn send(
         },
         None => on_new_connection(client, request, endpoint).await,
     };
+    let (sent_bytes, upgrade) = (request.sent_bytes(), request.upgrade);
+    if let Some(flight) = &mut request.flight {
+        flight.end_of_attempt(&result, sent_bytes, upgrade);
+    }
     match &result {
         // Whoever asked decides whether that is a failure.
         Ok(response) if response.is_refusal() => {}
@@ -136,8 +149,12 @@ async fn on_new_connection(
     endpoint: &Endpoint,
 ) -> Result<Response, Failure> {
     client.deadline().set(request.upstream.config().connect_timeout);
+    let begun = Instant::now();
     let connecting = connect::connect(endpoint.address(), &mut request.out, client.deadline());
     let stream = connecting.await.map_err(Failure::Connect)?;
+    if let Some(flight) = &mut request.flight {
+        flight.connected(begun);
+    }
     exchange(client, request, stream).await
 }
 
@@ -212,6 +229,7 @@ fn poll_exchange(
                 if *phase == Phase::Sending {
                     *phase = Phase::Body.enter(client, request);
                 }
+                request.flushed_bytes += request.out.bytes.len() as u64;
                 request.out.clear();
             }
             Poll::Pending if *phase == Phase::Body => {

@@ -14,6 +14,8 @@ use crate::access_log::Exchange;
 use crate::client::{Client, ClientError};
 use crate::net::stream::Outgoing;
 use crate::route::{Action, Route};
+use crate::shared::Shared;
+use crate::stats;
 use crate::worker::Worker;
 
 /// The largest request body that is read and thrown away so that the connection can be kept.
@@ -51,9 +53,10 @@ pub struct LocalRequest {
 
 impl LocalRequest {
     /// Prepares the answer of a route that has no upstream.
-    pub(super) fn new(head: &RequestHead<'_, '_>, client: IpAddr, route: Arc<Route>) -> Self {
+    pub(super) fn new(shared: &Shared, head: &RequestHead<'_, '_>, client: IpAddr, route: Arc<Route>) -> Self {
         let response = match &route.action {
             Action::Redirect(response) | Action::Respond(response) => response.clone(),
+            Action::Stats(page) => stats::page::answer(page, shared, head),
             // Such a request is forwarded.
             Action::Upstream(_) => LocalResponse::new(500),
         };
@@ -130,6 +133,7 @@ pub async fn serve(worker: &Worker, client: &mut Client, request: LocalRequest, 
     let mut out = Outgoing::with_capacity(request.response.body.len() + 512);
     let sent_bytes = request.response.write(request.method, request.version, keep_alive, &mut out.bytes);
     log.answered_here(request.response.status);
+    log.gave(out.bytes.len());
     log.add_sent(sent_bytes);
     client.deadline().set(client.body_timeout());
     match relay::send(client, &mut out).await {

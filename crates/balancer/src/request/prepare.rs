@@ -20,6 +20,7 @@ use crate::config::Affinity;
 use crate::net::stream::Outgoing;
 use crate::route::{Action, Route};
 use crate::shared::Shared;
+use crate::stats::Flight;
 use crate::upstream::Upstream;
 
 /// What a request says about its Engine.IO session.
@@ -65,6 +66,10 @@ pub struct Request {
     /// Whether the request has no effect on its endpoint and no body, so that it may be sent again on a new connection
     /// when a kept one turns out to be closed.
     pub repeatable: bool,
+    /// The part that an endpoint has in it now.
+    pub flight: Option<Flight>,
+    /// Bytes that have left [`out`](Self::out) for good.
+    pub flushed_bytes: u64,
 }
 
 impl Request {
@@ -76,6 +81,11 @@ impl Request {
     /// Returns how many bytes of body were taken, as far as they are still held.
     pub fn received_bytes(&self) -> u64 {
         self.out.bytes.len().saturating_sub(self.head_bytes) as u64
+    }
+
+    /// Returns how many bytes an endpoint has been sent, and will be sent of what was taken.
+    pub fn sent_bytes(&self) -> u64 {
+        self.flushed_bytes + self.out.bytes.len() as u64
     }
 
     /// Returns whether the body is a lone Engine.IO close packet, as far as it is still held.
@@ -113,7 +123,7 @@ pub fn prepare(
     let client = address::resolve(origin, &shared.listeners[origin.listener].config.trusted, &request.lines);
     let route = shared.routes.load().find(origin.listener, client, request).ok_or(Error::NoRoute)?;
     let Action::Upstream(upstream) = &route.action else {
-        return Ok(Prepared::Local(LocalRequest::new(request, client, route)));
+        return Ok(Prepared::Local(LocalRequest::new(shared, request, client, route)));
     };
     let upstream = Arc::clone(upstream);
     let query_text = request.target.query();
@@ -164,6 +174,8 @@ pub fn prepare(
         head_bytes: out.bytes.len(),
         out,
         repeatable: request.method.is_safe() && request.framing == Framing::Empty,
+        flight: None,
+        flushed_bytes: 0,
         route,
         upstream,
     }))

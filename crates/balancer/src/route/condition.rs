@@ -26,6 +26,7 @@ impl<'h, 'b> Asked<'h, 'b> {
     pub(super) fn fulfils(&self, condition: &Condition) -> bool {
         match condition {
             Condition::Host(rule) => matches(rule, self.head.authority()),
+            Condition::Uri(start) => self.head.target.path_and_query.starts_with(start.as_str()),
             Condition::PathPrefix(prefix) => self.path().starts_with(prefix.as_str()),
             Condition::Source(networks) => networks.iter().any(|network| network.contains(&self.client)),
             Condition::All(all) => all.iter().all(|condition| self.fulfils(condition)),

@@ -9,6 +9,7 @@ use aws_lc_rs::digest;
 
 use super::health::Health;
 use crate::config::{AdminState, EndpointConfig};
+use crate::stats::Counters;
 
 /// The identity of an endpoint within its upstream: 48 bits of a hash of its configured `id`, or else of
 /// its address and port. Never an index or a name, so that renaming and reordering strand no session.
@@ -53,6 +54,7 @@ pub struct Endpoint {
     state: AtomicU8,
     load: AtomicU32,
     health: Health,
+    counters: Arc<Counters>,
 }
 
 impl Endpoint {
@@ -73,6 +75,7 @@ impl Endpoint {
             state: AtomicU8::default(),
             load: AtomicU32::new(0),
             health: Health::default(),
+            counters: Arc::default(),
         };
         endpoint.apply(config);
         endpoint
@@ -148,6 +151,11 @@ impl Endpoint {
     /// Returns the number of sessions, tunnels and unbound requests in progress.
     pub fn load(&self) -> u32 {
         self.load.load(Ordering::Relaxed)
+    }
+
+    /// Returns what it has done, in numbers.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// Returns the health.
