@@ -1,7 +1,16 @@
-//! Which upstream a request goes to, and what its endpoint is told about the client.
+//! Which upstream a request goes to, what its endpoint is told about the client, and what routes answer by themselves.
+
+#[path = "routes/actions.rs"]
+mod actions;
+#[path = "routes/bodies.rs"]
+mod bodies;
+#[path = "routes/conditions.rs"]
+mod conditions;
+#[path = "routes/headers.rs"]
+mod headers;
 
 use limpet_testkit::http;
-use limpet_testkit::limpet::Launch;
+use limpet_testkit::limpet::{Launch, Limpet};
 use limpet_testkit::misbehave::{Conduct, Endpoint};
 use limpet_testkit::raw::RawClient;
 
@@ -9,6 +18,17 @@ const BINARY: &str = env!("CARGO_BIN_EXE_limpet");
 
 fn answering(body: &'static str) -> Endpoint {
     Endpoint::start(Conduct::Answers(body)).expect("a port")
+}
+
+/// Starts a balancer with one listener and these routes and upstreams.
+fn balancer(rest: &str) -> Limpet {
+    let configuration = format!("workers = 1\n[listener.web]\nbind = \"127.0.0.1:0\"\n{rest}\n");
+    Launch::run(BINARY, configuration).start().expect("it starts")
+}
+
+/// Writes an upstream that leads to this endpoint.
+fn upstream(name: &str, endpoint: &Endpoint) -> String {
+    format!("[upstream.{name}]\nprobe = false\nendpoints = [\"{}\"]\n", endpoint.address())
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Watched {
         let configuration = format!(
             "[listener.web]\nbind = \"127.0.0.1:0\"\n[listener.page]\nbind = \"127.0.0.1:0\"\n\
              [admin]\nbind = \"127.0.0.1:0\"\n\
-             [[route]]\nlistener = \"page\"\nserve = \"stats\"\nstats = {{ {stats} }}\n{routes}{upstreams}"
+             [[route]]\nlistener = \"page\"\nserve = \"stats\"\npath_prefix = \"/haproxy?stats\"\nstats = {{ {stats} }}\n{routes}{upstreams}"
         );
         let limpet = Launch::run(BINARY, configuration).start().expect("the balancer starts");
         let address = |what: &str| {
@@ -277,7 +277,7 @@ fn upgraded_sessions_live_on_their_websocket() {
 
 #[test]
 fn the_page_opens_for_those_who_may_see_it() {
-    let stats = "uri = \"/haproxy?stats\", realm = \"Haproxy Statistics\", hide_version = true, refresh = \"5s\", \
+    let stats = "realm = \"Haproxy Statistics\", hide_version = true, refresh = \"5s\", \
                  auth = [\"123:123\", \"admin:s3cret:x\"]";
     let watched = Watched::start("[upstream.app]\nprobe = false\nendpoints = [\"127.0.0.1:9\"]\n", stats);
     let get = |target: &str, credentials: Option<&str>| {

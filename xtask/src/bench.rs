@@ -11,3 +11,8 @@ pub(crate) fn proxy(arguments: &[String]) -> Result<()> {
     check(cargo().args(["build", "--release", "--package", "limpet-cli"]))?;
     check(cargo().args(["run", "--release", "--package", "limpet-bench", "--", "proxy"]).args(arguments))
 }
+
+/// Measures what it costs to choose an endpoint.
+pub(crate) fn choose() -> Result<()> {
+    check(cargo().args(["bench", "--package", "limpet-balancer", "--bench", "choose"]))
+}

@@ -18,9 +18,11 @@ pub(crate) struct Tool {
 }
 
 /// What the tests need.
-pub(crate) const TEST_TOOLS: [Tool; 4] = [
+pub(crate) const TEST_TOOLS: [Tool; 6] = [
+    Tool { program: "dnsmasq", package: "dnsmasq-base" },
     Tool { program: "haproxy", package: "haproxy" },
     Tool { program: "nginx", package: "nginx" },
+    Tool { program: "apache2", package: "apache2-bin" },
     Tool { program: "redis-server", package: "redis-server" },
     Tool { program: "chromium", package: "chromium" },
 ];

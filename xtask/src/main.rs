@@ -41,6 +41,8 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// The choice of an endpoint: nanoseconds by algorithm and number of endpoints.
+    Choose,
 }
 
 fn main() -> Result<()> {
@@ -48,6 +50,7 @@ fn main() -> Result<()> {
         Command::Test { .. } => test::run(&words_after("test")),
         Command::Try { port } => trial::run(port),
         Command::Bench(Bench::Proxy { arguments }) => bench::proxy(&arguments),
+        Command::Bench(Bench::Choose) => bench::choose(),
     }
 }
 

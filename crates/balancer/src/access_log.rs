@@ -80,6 +80,7 @@ struct Fields {
     listener: String,
     upstream: String,
     evidence: Evidence,
+    cookie: Option<[char; 2]>,
     endpoint: String,
     status: u16,
     received_bytes: u64,
@@ -101,6 +102,7 @@ impl Exchange {
                 listener: listener.to_owned(),
                 upstream: String::new(),
                 evidence: Evidence::None,
+                cookie: None,
                 endpoint: String::new(),
                 status: 0,
                 received_bytes: 0,
@@ -146,6 +148,13 @@ impl Exchange {
     pub fn located(&mut self) {
         if let Some(fields) = &mut self.0 {
             fields.evidence = Evidence::Located;
+        }
+    }
+
+    /// Notes what was found in the request's cookie and what the response did to it, if there is one.
+    pub fn cookie(&mut self, letters: Option<[char; 2]>) {
+        if let Some(fields) = &mut self.0 {
+            fields.cookie = letters;
         }
     }
 
@@ -213,6 +222,7 @@ impl Exchange {
             ("target", json!(fields.target)),
             ("upstream", json!(fields.upstream)),
             ("affinity", json!(fields.evidence.as_str())),
+            ("cookie", json!(fields.cookie.map(String::from_iter))),
             ("endpoint", json!(fields.endpoint)),
             ("status", json!(fields.status)),
             ("wait_us", json!(fields.answered.map(micros))),

@@ -14,12 +14,21 @@
 //! An endpoint is named by its [`EndpointId`] and looked up in the upstream of
 //! the matched route. One that is no longer there makes its sids unknown.
 //!
+//! A request without a sid follows the other modes of its upstream in their order ([`modes`]): a cookie ([`cookie`]),
+//! Apache's route ([`sticky_session`]), the client's address ([`remembered`], or hashed), a header, a query parameter
+//! or the path. So does a version 4 sid that no endpoint is known to have: without a tag it cannot be told from one
+//! that another balancer has learned.
+//!
 //! Beside this, and never needed for it, [`session`] keeps a record of each session seen, so that load can be counted
 //! in sessions and shown; [`user_agent`] keeps those records small.
 
+pub mod cookie;
 pub mod key;
 pub mod learned;
+pub mod modes;
+pub mod remembered;
 pub mod session;
+pub mod sticky_session;
 pub mod tag;
 pub mod user_agent;
 
@@ -27,6 +36,7 @@ use std::sync::{Arc, Weak};
 
 use limpet_proto::engineio::Version;
 
+use self::modes::Choice;
 use self::tag::TagKeys;
 use crate::clock;
 use crate::upstream::Upstream;
@@ -37,8 +47,8 @@ use crate::upstream::endpoint::{Endpoint, EndpointId};
 pub enum Plan {
     /// To this endpoint, which has its session.
     Bound(Arc<Endpoint>),
-    /// To any endpoint, as the upstream balances.
-    Balance,
+    /// To the endpoint that is chosen for it, or another one when that fails.
+    Balance(Choice),
     /// To the endpoint that turns out to have its session.
     Locate,
     /// Nowhere: no endpoint has its session.
@@ -56,10 +66,18 @@ pub struct Binding<'a> {
     pub evidence: Evidence,
 }
 
+impl Binding<'_> {
+    /// Makes the binding of a request without a sid.
+    pub fn by(choice: Choice, evidence: Evidence) -> Self {
+        Self { plan: Plan::Balance(choice), sid: None, evidence }
+    }
+}
+
 /// How a request was bound to its endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Evidence {
-    /// It was not: it has no sid.
+    /// It was not.
+    #[default]
     None,
     /// By the tag of its sid.
     Tag,
@@ -69,11 +87,35 @@ pub enum Evidence {
     Located,
     /// Its sid is not known.
     Unknown,
+    /// By a cookie.
+    Cookie,
+    /// By Apache's route.
+    StickySession,
+    /// By the address of its client.
+    Client,
+    /// By a header.
+    Header,
+    /// By a query parameter.
+    Query,
+    /// By its path.
+    Path,
 }
 
 impl Evidence {
     /// Every kind, in the order of their declaration.
-    pub const ALL: [Self; 5] = [Self::None, Self::Tag, Self::Learned, Self::Located, Self::Unknown];
+    pub const ALL: [Self; 11] = [
+        Self::None,
+        Self::Tag,
+        Self::Learned,
+        Self::Located,
+        Self::Unknown,
+        Self::Cookie,
+        Self::StickySession,
+        Self::Client,
+        Self::Header,
+        Self::Query,
+        Self::Path,
+    ];
 
     /// Returns the name in logs and metrics.
     pub fn as_str(self) -> &'static str {
@@ -83,7 +125,18 @@ impl Evidence {
             Self::Learned => "learned",
             Self::Located => "located",
             Self::Unknown => "unknown",
+            Self::Cookie => "cookie",
+            Self::StickySession => "stickysession",
+            Self::Client => "client",
+            Self::Header => "header",
+            Self::Query => "query",
+            Self::Path => "path",
         }
+    }
+
+    /// Returns whether the request was bound by its sid.
+    pub fn is_sid(self) -> bool {
+        matches!(self, Self::Tag | Self::Learned | Self::Located | Self::Unknown)
     }
 }
 
@@ -116,13 +169,14 @@ impl LastTag {
     }
 }
 
-/// Binds a request with a sid to the endpoint that has the session.
+/// Binds a request with a sid to the endpoint that has the session; `otherwise` says where the other modes send it.
 pub fn bind<'a>(
     upstream: &Upstream,
     keys: &Arc<TagKeys>,
     last: &mut LastTag,
     sid: &'a str,
     version: Version,
+    otherwise: (Choice, Evidence),
 ) -> Binding<'a> {
     let (sid, id, evidence) = match last.open(keys, sid) {
         Some((original, id)) => (original, Some(id), Evidence::Tag),
@@ -133,6 +187,7 @@ pub fn bind<'a>(
         (Some(endpoint), _) => (Plan::Bound(endpoint), evidence),
         // Version 4 sids are tagged or learned: one that is neither is of no session here.
         (None, Version::V3) if id.is_none() => (Plan::Locate, Evidence::Unknown),
+        (None, _) if id.is_none() && otherwise.1 != Evidence::None => (Plan::Balance(otherwise.0), otherwise.1),
         (None, _) => (Plan::Unknown, Evidence::Unknown),
     };
     Binding { plan, sid: Some(sid), evidence }

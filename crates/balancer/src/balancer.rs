@@ -2,23 +2,26 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::access_log::AccessLog;
 use crate::admin;
 use crate::affinity::key::{KeyOrigin, KeyRing};
 use crate::affinity::tag::TagKeys;
+use crate::client::crowd;
 use crate::config::Config;
-use crate::control;
+use crate::control::{self, Until};
+use crate::discovery::{Discovery, Endpoints};
 use crate::error::Error;
 use crate::net::{limit::Connections, listen};
+use crate::replicas::Replicas;
 use crate::route::Routes;
 use crate::shared::{Listener, Shared};
 use crate::upstream::Upstream;
@@ -35,6 +38,90 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// # Errors
 /// [`Error`] when it cannot start.
 pub fn run(config: Config) -> Result<(), Error> {
+    live(config, Role::Process)
+}
+
+/// Starts the balancer within this process, on threads of its own, and returns when it accepts connections; names and
+/// probes may take some seconds. Signals are left to the process.
+///
+/// # Errors
+/// [`Error`] when it cannot start.
+pub fn start(config: Config) -> Result<Running, Error> {
+    let (ready, is_ready) = mpsc::sync_channel(1);
+    let (stop, stopped) = oneshot::channel();
+    let control = std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || live(config, Role::Part { ready, stopped }))?;
+    match is_ready.recv() {
+        Ok(Ready { addresses, endpoints, upstreams }) => {
+            Ok(Running { addresses, endpoints, upstreams, stop: Some(stop), control })
+        }
+        // It has ended instead.
+        Err(_) => Err(control.join().map_or(Error::Worker, |result| result.err().unwrap_or(Error::Worker))),
+    }
+}
+
+/// A balancer that runs within this process. When it is dropped, it stops by itself.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<(String, SocketAddr)>,
+    endpoints: Endpoints,
+    upstreams: Vec<Arc<Upstream>>,
+    stop: Option<oneshot::Sender<()>>,
+    control: JoinHandle<Result<(), Error>>,
+}
+
+impl Running {
+    /// Returns the listeners and the addresses that they have got, in the order of the configuration.
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Returns the handle that delivers endpoints.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// Returns the upstreams, to look at.
+    pub fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.upstreams
+    }
+
+    /// Stops it and waits until requests in progress have ended or the shutdown time is up.
+    ///
+    /// # Errors
+    /// [`Error`] when a worker has failed.
+    pub fn stop(mut self) -> Result<(), Error> {
+        drop(self.stop.take());
+        self.wait()
+    }
+
+    /// Waits until it ends.
+    ///
+    /// # Errors
+    /// [`Error`] when a worker has failed.
+    pub fn wait(self) -> Result<(), Error> {
+        self.control.join().unwrap_or(Err(Error::Worker))
+    }
+}
+
+/// What a balancer is to this process.
+enum Role {
+    /// All of it: it prints what runs, and signals end it.
+    Process,
+    /// A part of it.
+    Part { ready: mpsc::SyncSender<Ready>, stopped: oneshot::Receiver<()> },
+}
+
+/// What is known once connections are accepted.
+struct Ready {
+    addresses: Vec<(String, SocketAddr)>,
+    endpoints: Endpoints,
+    upstreams: Vec<Arc<Upstream>>,
+}
+
+/// Runs the balancer with this thread as its control thread.
+fn live(config: Config, role: Role) -> Result<(), Error> {
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ring, key_origin) = KeyRing::load(&config.key)?;
@@ -62,22 +149,24 @@ pub fn run(config: Config) -> Result<(), Error> {
             listener.max_connections,
             listener.max_connections_per_client,
         );
-        listeners.push(Listener { config: listener.clone(), connections: Arc::new(connections) });
+        listeners.push(Listener::new(listener.clone(), connections, crowd::matters(&config, listener)));
     }
     let admin = config.admin.map(|address| bind_admin(address, &runtime)).transpose()?;
     let (access_log, log_writer) = AccessLog::start(config.access_log).unzip();
     let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), listeners, access_log, config.shutdown_timeout));
 
+    let mut discovery = Discovery::new(&upstreams, config.dns.clone())?;
+    let mut replicas = {
+        let _within = runtime.enter();
+        Replicas::start(&upstreams, &discovery.handle())?
+    };
     runtime.block_on(async {
+        discovery.begin().await;
+        tokio::select! {
+            () = discovery.run() => {}
+            () = replicas.started() => {}
+        }
         for upstream in &upstreams {
-            for unresolved in crate::upstream::resolve::resolve(upstream).await {
-                tracing::warn!(
-                    upstream = upstream.name(),
-                    "{} does not resolve: {}; it is tried again every few seconds",
-                    unresolved.name,
-                    unresolved.reason
-                );
-            }
             crate::upstream::probe::first_round(upstream).await;
         }
     });
@@ -96,11 +185,27 @@ pub fn run(config: Config) -> Result<(), Error> {
     let admin_address = admin.as_ref().map(|(_, address)| *address);
     // It is served for as long as this thread runs the control plane and waits for the workers.
     let _admin = admin.map(|(listener, _)| runtime.spawn(admin::run(listener, Arc::clone(&shared))));
-    announce(&config, &bound, admin_address, &upstreams, &key_origin, max_connections, started);
-    runtime.block_on(control::run(&shared, &config.key));
+    let until = match role {
+        Role::Process => {
+            announce(&config, &bound, admin_address, &upstreams, &key_origin, max_connections, started);
+            Until::Signals
+        }
+        Role::Part { ready, stopped } => {
+            let addresses = names.into_iter().zip(bound).collect();
+            // Nobody waits for it any more: then `stopped` says so too.
+            let _ = ready.send(Ready { addresses, endpoints: discovery.handle(), upstreams });
+            Until::Told(stopped)
+        }
+    };
+    runtime.block_on(control::run(&shared, &config.key, discovery, &replicas, until));
     shared.stop();
     let _ = stop.send(true);
-    let result = runtime.block_on(join(workers, config.shutdown_timeout + SHUTDOWN_GRACE));
+    let result = runtime.block_on(async {
+        let result = join(workers, config.shutdown_timeout + SHUTDOWN_GRACE).await;
+        // Requests in progress needed them until now.
+        replicas.stop().await;
+        result
+    });
     drop(shared);
     if let (Some(writer), Ok(())) = (log_writer, &result) {
         let _ = writer.join();
@@ -192,6 +297,9 @@ fn announce(
             endpoints.len(),
             config.balance.as_str()
         ));
+        if let Some(replicas) = &config.replicas {
+            line(format!("replicas {}: {replicas}", upstream.name()));
+        }
         for endpoint in endpoints.iter() {
             let state = match (config.probe.is_some(), endpoint.health().is_down()) {
                 (false, _) => "not probed",

@@ -6,8 +6,10 @@
 
 pub mod address;
 pub mod connection;
+pub mod crowd;
 pub mod frames;
 pub mod http1;
+pub mod proxy;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +23,7 @@ use self::frames::Frames;
 use self::http1::Http1;
 use crate::net::deadline::Deadline;
 use crate::net::stream::Outgoing;
+use crate::upstream::pool::Private;
 
 /// The client of a request.
 #[derive(Debug)]
@@ -42,13 +45,15 @@ pub struct Origin {
     pub trusted: bool,
     /// The listener's place in the configuration.
     pub listener: usize,
+    /// The address that the client connected to, where a PROXY header told it.
+    pub destination: Option<Box<SocketAddr>>,
 }
 
 impl Origin {
     /// Describes the client at the other end of a connection.
     pub fn new(peer: SocketAddr, trusted: bool, listener: usize) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        Self { peer, peer_text: peer.ip().to_string().into(), trusted, listener }
+        Self { peer, peer_text: peer.ip().to_string().into(), trusted, listener, destination: None }
     }
 
     /// Returns the peer's address.
@@ -56,6 +61,9 @@ impl Origin {
         self.peer.ip()
     }
 }
+
+/// What a client is told whose request body is larger than its route allows.
+pub const BODY_TOO_LARGE: &str = "the request body is too large";
 
 /// Why a client's part of an exchange failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +75,9 @@ pub enum ClientError {
     /// The request body breaks its framing.
     #[error("the request body is malformed: {0}")]
     Body(#[from] BodyError),
+    /// The request body grew larger than its route allows.
+    #[error("{BODY_TOO_LARGE}")]
+    BodyTooLarge,
     /// The connection failed.
     #[error("the client's connection failed: {0}")]
     Io(#[from] io::Error),
@@ -78,6 +89,23 @@ impl Client {
         match self {
             Self::Http1(client) => &client.origin,
             Self::Frames(client) => &client.origin,
+        }
+    }
+
+    /// Returns the address that the client connected to, if it is known.
+    pub fn destination(&self) -> Option<SocketAddr> {
+        match (&self.origin().destination, self) {
+            (Some(destination), _) => Some(**destination),
+            (None, Self::Http1(client)) => client.stream.socket().local_addr().ok(),
+            (None, Self::Frames(_)) => None,
+        }
+    }
+
+    /// Returns the place for a connection to an endpoint that no other client may use; streams have none.
+    pub(crate) fn private(&mut self) -> Option<&mut Private> {
+        match self {
+            Self::Http1(client) => Some(&mut client.private),
+            Self::Frames(_) => None,
         }
     }
 
@@ -102,6 +130,14 @@ impl Client {
         match self {
             Self::Http1(client) => client.begin_request(framing),
             Self::Frames(client) => client.begin_request(framing),
+        }
+    }
+
+    /// Bounds the payload of the request body, which [`begin_request`](Self::begin_request) has left without bound.
+    pub fn limit_body(&mut self, max_bytes: u64) {
+        match self {
+            Self::Http1(client) => client.body_allowance = max_bytes,
+            Self::Frames(client) => client.body_allowance = max_bytes,
         }
     }
 
@@ -168,6 +204,12 @@ impl Client {
             Self::Frames(client) => client.poll_send(cx, out),
         }
     }
+}
+
+/// Takes payload off what a request body may still have.
+fn take_allowance(allowance: &mut u64, payload: &[u8]) -> Result<(), ClientError> {
+    *allowance = allowance.checked_sub(payload.len() as u64).ok_or(ClientError::BodyTooLarge)?;
+    Ok(())
 }
 
 /// Appends payload to `out` in this framing.

@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 use std::sync::LazyLock;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::limit::bucket::Millis;
 use crate::table::Seconds;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -15,6 +16,17 @@ thread_local! {
 /// Returns the seconds since the process began.
 pub fn now() -> Seconds {
     Seconds::between(*START, Instant::now())
+}
+
+/// Returns the whole seconds since 1970, which cookies carry.
+pub fn unix() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// Returns the milliseconds since the process began.
+pub fn millis() -> Millis {
+    Millis(u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Returns the seconds since the process began as of the worker's last tick; costs no system call.

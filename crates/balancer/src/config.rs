@@ -13,22 +13,32 @@ mod balance;
 mod check;
 mod condition;
 pub mod defaults;
+mod dns;
 mod draft;
 mod endpoint;
+mod endpoints_file;
 mod environment;
 mod error;
 mod file;
 mod forwarded;
+mod hash;
+mod header_edits;
 mod journal;
+mod json;
+mod lint;
 mod listener;
 mod outlier;
 mod part;
 mod probe;
+mod proxy;
+mod rate_limit;
 mod reader;
+mod replicas;
 mod route;
 mod setting;
 mod stats;
 mod suggest;
+mod template;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -41,21 +51,32 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::action::{ActionConfig, RedirectConfig, RespondConfig};
-pub use self::affinity::Affinity;
+pub use self::affinity::{
+    Affinity, ClientAffinity, CookieAffinity, CookieMode, CookieValue, HeaderAffinity, QueryAffinity, SameSite,
+    StickySessionAffinity, WhenGone,
+};
 pub use self::balance::Balance;
 pub use self::check::remarks;
-pub use self::condition::{Condition, HostRule};
+pub use self::condition::{Condition, HeaderRule, HostRule, ValueRule};
+pub use self::dns::{DnsConfig, DnsFamily};
 pub use self::draft::Draft;
-pub use self::endpoint::{AdminState, EndpointConfig};
+pub use self::endpoint::{AdminState, EndpointConfig, repetitions};
+pub use self::endpoints_file::read_endpoints;
 pub use self::environment::{Lookup, process_environment};
 pub use self::error::{ConfigError, ConfigErrors, Origin};
 pub use self::forwarded::Forwarded;
+pub use self::hash::{Hash, HashKey};
+pub use self::header_edits::HeaderEdits;
 pub use self::listener::ListenerConfig;
 pub use self::outlier::OutlierConfig;
-pub use self::probe::ProbeConfig;
+pub use self::probe::{HttpProbe, ProbeConfig, ProbeMethod};
+pub use self::proxy::{AcceptProxy, SendProxy};
+pub use self::rate_limit::{Rate, RateKey, RateLimitConfig};
+pub use self::replicas::ReplicasConfig;
 pub use self::route::RouteConfig;
 pub use self::setting::Setting;
 pub use self::stats::StatsPage;
+pub use self::template::{Piece, Place, Template};
 pub use self::upstream::UpstreamConfig;
 
 /// Everything that a balancer runs from.
@@ -73,6 +94,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// Where metrics and the state of the balancer are read, if anywhere.
     pub admin: Option<SocketAddr>,
+    /// How the names of endpoints are looked up.
+    pub dns: DnsConfig,
     /// Bound addresses.
     pub listeners: Vec<ListenerConfig>,
     /// Tried in order; the first that matches decides.
@@ -90,6 +113,7 @@ impl Default for Config {
             key: KeySource::StateDirectory(PathBuf::from(environment::LAST_STATE_DIRECTORY)),
             access_log: AccessLog::Off,
             admin: None,
+            dns: DnsConfig::default(),
             listeners: Vec::new(),
             routes: Vec::new(),
             upstreams: Vec::new(),

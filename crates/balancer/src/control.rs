@@ -4,28 +4,51 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::affinity::key::KeyRing;
 use crate::affinity::tag::TagKeys;
 use crate::clock;
 use crate::config::KeySource;
+use crate::discovery::{Discovery, Endpoints};
+use crate::replicas::Replicas;
 use crate::shared::Shared;
 use crate::stats;
-use crate::upstream::{probe, resolve};
+use crate::upstream::probe;
 
 /// The time between two steps of the sweep. A step looks at one shard of each table.
 const SWEEP: Duration = Duration::from_millis(250);
 
-/// Runs until SIGTERM or SIGINT. SIGHUP reads the keys anew.
-pub async fn run(shared: &Arc<Shared>, key: &KeySource) {
+/// What ends the balancer.
+#[derive(Debug)]
+pub enum Until {
+    /// SIGTERM or SIGINT. SIGHUP reads the keys and the endpoints files anew, and replaces replicas.
+    Signals,
+    /// A word, or the end of whoever could say it.
+    Told(oneshot::Receiver<()>),
+}
+
+/// Runs until the balancer is to end.
+pub async fn run(shared: &Arc<Shared>, key: &KeySource, mut discovery: Discovery, replicas: &Replicas, until: Until) {
     let mut tasks = JoinSet::new();
     for upstream in shared.routes.load().upstreams() {
         tasks.spawn(probe::run(Arc::clone(upstream)));
-        tasks.spawn(resolve::run(Arc::clone(upstream)));
     }
+    let endpoints = discovery.handle();
+    tasks.spawn(async move { discovery.run().await });
     tasks.spawn(sweep(Arc::clone(shared)));
     tasks.spawn(stats::sampler::run(Arc::clone(shared)));
+    match until {
+        Until::Told(word) => _ = word.await,
+        Until::Signals => signals(shared, key, &endpoints, replicas).await,
+    }
+    tracing::info!(timeout = ?shared.shutdown_timeout, "stopping: no new connections; requests in progress may end");
+    tasks.shutdown().await;
+}
+
+/// Serves signals until one says that the process is to end.
+async fn signals(shared: &Arc<Shared>, key: &KeySource, endpoints: &Endpoints, replicas: &Replicas) {
     let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
         tracing::error!("signals cannot be caught; only a kill ends this process");
@@ -35,12 +58,15 @@ pub async fn run(shared: &Arc<Shared>, key: &KeySource) {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload_keys(shared, key),
+            _ = hangup.recv() => {
+                reload_keys(shared, key);
+                // It ends only with this thread.
+                let _ = endpoints.read_files().await;
+                replicas.roll();
+            }
         }
     }
-    tracing::info!(timeout = ?shared.shutdown_timeout, "stopping: no new connections; requests in progress may end");
     tokio::spawn(leave_at_once(terminate, interrupt));
-    tasks.shutdown().await;
 }
 
 /// Ends the process when a second signal says that the first was not enough.
@@ -76,8 +102,12 @@ async fn sweep(shared: Arc<Shared>) {
         for at in 0..per_step {
             shared.sessions.sweep((step * per_step + at) % shared.sessions.shards(), now);
         }
-        for upstream in shared.routes.load().upstreams() {
+        let routes = shared.routes.load();
+        routes.routes().iter().for_each(|route| route.limits.sweep(step, now));
+        for upstream in routes.upstreams() {
+            upstream.tend(now);
             upstream.learned.sweep(step % upstream.learned.shards(), now);
+            upstream.affinity.sweep(step, now);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::affinity::key::KeyError;
+use crate::discovery::Refusal;
 
 /// Why the balancer cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +23,22 @@ pub enum Error {
     /// The keys of the tags cannot be read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The endpoints of the configuration contradict each other.
+    #[error(transparent)]
+    Endpoints(#[from] Refusal),
     /// A route names something that does not exist.
     #[error("a route names {0:?}, which does not exist")]
     Route(String),
+    /// The command of replicas cannot be started.
+    #[error("replicas of upstream {upstream}: cannot start {command:?}: {source}")]
+    Replicas {
+        /// The upstream.
+        upstream: String,
+        /// The program and its arguments.
+        command: String,
+        /// What the kernel says.
+        source: io::Error,
+    },
     /// A thread or runtime cannot be made.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),

@@ -1,6 +1,7 @@
-//! Sockets, buffers, deadlines and connection limits.
+//! Sockets, buffers, deadlines, connection limits and child processes.
 
 pub mod buffer;
+pub mod child;
 pub mod connect;
 pub mod deadline;
 pub mod limit;

@@ -4,6 +4,7 @@
 //! client::connection   reads a head and parses it
 //!   prepare            matches a route, binds the session to an endpoint, rewrites the head
 //!   serve (here)       chooses the endpoint, moves on when one fails before it could have processed the request
+//!     chosen           follows what a cookie, an address or a hash wants, and what when_gone says of it
 //!     attempt          sends the request to one endpoint and waits for the head of its response
 //!     relay            passes the response on; a 101 becomes a tunnel
 //!   answer             what we say ourselves when there is no response to pass on
@@ -16,14 +17,18 @@
 //! - A request with a sid goes to the endpoint that has the session, or nowhere.
 //! - Nothing is sent to the client before the endpoint's response is known to be the final one.
 
+mod announce;
 pub mod answer;
 pub mod attempt;
+mod chosen;
 mod handshake;
 pub mod head;
+mod kept;
 pub mod local;
 pub mod prepare;
 mod relay;
 mod session;
+mod slot;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,15 +36,19 @@ use std::time::{Duration, Instant};
 
 use self::answer::Error;
 use self::attempt::Failure;
+use self::chosen::Chosen;
 use self::prepare::Request;
 use crate::access_log::Exchange;
+use crate::affinity::modes::Choice;
 use crate::affinity::{Evidence, Plan};
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::clock;
+use crate::limit::{self, Admission};
 use crate::net::stream::Stream;
 use crate::stats::Flight;
 use crate::upstream::endpoint::{Endpoint, EndpointId, Load};
 use crate::upstream::locate::Turn;
+use crate::upstream::queue::Refusal;
 use crate::worker::Worker;
 
 /// How many endpoints a request may be offered to when they fail.
@@ -71,14 +80,17 @@ pub struct Upgraded {
     /// The load that the tunnel is.
     pub load: Load,
     /// The request that asked for it.
-    pub request: Request,
+    pub request: Box<Request>,
 }
 
 /// Serves one request from its prepared form to the end of its response.
-pub async fn serve(worker: &Worker, client: &mut Client, mut request: Request, log: &mut Exchange) -> Outcome {
+pub async fn serve(worker: &Worker, client: &mut Client, mut request: Box<Request>, log: &mut Exchange) -> Outcome {
+    if let Err(outcome) = pass_limits(worker, client, &request, log).await {
+        return outcome;
+    }
     let served = match std::mem::replace(&mut request.plan, Plan::Unknown) {
         Plan::Bound(endpoint) => bound(worker, client, &mut request, &endpoint, log).await,
-        Plan::Balance => balance(worker, client, &mut request, log).await,
+        Plan::Balance(choice) => balance(worker, client, &mut request, choice, log).await,
         // Rare and large: its state must not be a part of every connection's.
         Plan::Locate => Box::pin(locate(worker, client, &mut request, log)).await,
         Plan::Unknown => Err(Error::UnknownSession),
@@ -94,6 +106,23 @@ pub async fn serve(worker: &Worker, client: &mut Client, mut request: Request, l
         }
         Err(error) => answer::send(worker, client, Some(&request), &error, log).await,
     }
+}
+
+/// Waits or refuses as the limits say.
+async fn pass_limits(
+    worker: &Worker,
+    client: &mut Client,
+    request: &Request,
+    log: &mut Exchange,
+) -> Result<(), Outcome> {
+    let error = match request.admitted.admission {
+        Admission::Pass => return Ok(()),
+        // Rare: its timer must not be a part of every connection's state.
+        Admission::Wait(delay) if Box::pin(limit::wait(client, delay)).await => return Ok(()),
+        Admission::Wait(_) => Error::Endpoint(Failure::Client(ClientError::Gone)),
+        Admission::Refuse(refusal) => refusal.into(),
+    };
+    Err(answer::send(worker, client, Some(request), &error, log).await)
 }
 
 /// How a request was served.
@@ -114,14 +143,14 @@ async fn bound(
     endpoint: &Arc<Endpoint>,
     log: &mut Exchange,
 ) -> Result<Served, Error> {
-    if endpoint.health().is_down() && !request.upstream.all_down() {
+    if !request.upstream.takes_bound(endpoint) {
         return Err(Error::UnknownSession);
     }
     session::touch(worker, request, endpoint);
     match attempt::send(worker, client, request, endpoint).await {
         Ok(response) => relay::relay(worker, client, request, response, None, endpoint, log).await,
         // Nobody listens where the session was: it is gone with its process.
-        Err(Failure::Connect(_)) => Err(Error::UnknownSession),
+        Err(Failure::Connect(_) | Failure::Queue(Refusal::Gone)) => Err(Error::UnknownSession),
         Err(Failure::Closed(_)) if !attempt::accepts_connections(&request.upstream, endpoint).await => {
             Err(Error::UnknownSession)
         }
@@ -134,20 +163,28 @@ async fn balance(
     worker: &Worker,
     client: &mut Client,
     request: &mut Request,
+    choice: Choice,
     log: &mut Exchange,
 ) -> Result<Served, Error> {
+    let mut chosen = Chosen::new(choice, &request.upstream);
     let mut tried: Vec<EndpointId> = Vec::new();
     loop {
-        let Some(load) = request.upstream.choose(&tried) else {
-            return Err(Error::NoEndpoint);
+        if chosen.must_wait() {
+            // Rare: its state must not be a part of every connection's.
+            Box::pin(chosen.wait(worker, client, request)).await?;
+        }
+        let load = match chosen.preferred(&tried) {
+            Some(endpoint) => Load::take(endpoint),
+            None => slot::place(client, request, chosen.key(), &mut tried).await?,
         };
         let endpoint = Arc::clone(load.endpoint());
+        request.upstream.affinity.chosen(request.client, endpoint.id(), clock::coarse());
         tried.push(endpoint.id());
         let last = tried.len() >= MAX_ATTEMPTS.min(request.upstream.endpoints().len());
         let failure = match attempt::send(worker, client, request, &endpoint).await {
-            Ok(response) if !last && request.is_handshake() && response.is_refusal() => {
+            Ok(response) if !last && chosen.may_move() && request.is_handshake() && response.is_refusal() => {
                 request.upstream.note_failure(&endpoint, "it refused a handshake");
-                request.flight.iter().for_each(Flight::redispatch);
+                request.flight.take().iter().for_each(Flight::redispatch);
                 request.out.rewind();
                 continue;
             }
@@ -159,10 +196,14 @@ async fn balance(
             Failure::Closed(_) => request.is_handshake(),
             _ => false,
         };
-        if last || !harmless {
+        if harmless && chosen.waits_for(&endpoint) {
+            tried.pop();
+        } else if last || !harmless || !chosen.may_move() {
             return Err(failure.into());
+        } else {
+            request.flight.iter().for_each(Flight::redispatch);
         }
-        request.flight.iter().for_each(Flight::redispatch);
+        request.flight = None;
         request.out.rewind();
     }
 }
@@ -179,8 +220,10 @@ async fn locate(
         return Err(Error::UnknownSession);
     };
     let upstream = Arc::clone(&request.upstream);
-    if attempt::hold_body(client, request).await.is_err() {
-        return Err(Error::UnknownSession);
+    match attempt::hold_body(client, request).await {
+        Ok(()) => {}
+        Err(Failure::Client(ClientError::BodyTooLarge)) => return Err(Error::BodyTooLarge),
+        Err(_) => return Err(Error::UnknownSession),
     }
     let search = loop {
         match upstream.locator.begin(sid.as_str(), Instant::now()) {
@@ -200,7 +243,7 @@ async fn locate(
     let learn = |endpoint: &Endpoint| {
         upstream.learned.learn(sid.clone(), endpoint.id(), upstream.session_ttl(), clock::coarse());
     };
-    for endpoint in upstream.endpoints().iter().filter(|endpoint| !endpoint.health().is_down()) {
+    for endpoint in upstream.endpoints().iter().filter(|endpoint| upstream.takes_bound(endpoint)) {
         request.out.rewind();
         let answer = {
             let mut answer = pin!(attempt::send(worker, client, request, endpoint));

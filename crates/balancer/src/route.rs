@@ -1,7 +1,9 @@
 //! What becomes of a request: the first route whose conditions all hold decides.
 
 mod condition;
+pub mod edits;
 mod path;
+mod redirect;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +11,9 @@ use std::sync::Arc;
 use limpet_proto::http1::request_head::RequestHead;
 
 use self::condition::Asked;
-use crate::config::{ActionConfig, RouteConfig, StatsPage};
+pub(crate) use self::path::normalized;
+use crate::config::{ActionConfig, RedirectConfig, RouteConfig, StatsPage};
+use crate::limit::rate::RateLimits;
 use crate::request::local::LocalResponse;
 use crate::upstream::Upstream;
 
@@ -27,6 +31,10 @@ pub struct Route {
     pub config: RouteConfig,
     /// What becomes of the requests.
     pub action: Action,
+    /// How many of them may come.
+    pub limits: RateLimits,
+    /// The largest request body in bytes, 0 for no limit.
+    pub max_body_bytes: u64,
     listener: Option<usize>,
 }
 
@@ -36,7 +44,7 @@ pub enum Action {
     /// An endpoint of this upstream answers it.
     Upstream(Arc<Upstream>),
     /// Its client is sent elsewhere.
-    Redirect(LocalResponse),
+    Redirect(RedirectConfig),
     /// It gets this response.
     Respond(LocalResponse),
     /// It gets this page of statistics.
@@ -54,7 +62,14 @@ impl Routes {
                 Some(name) => Some(listeners.iter().position(|listener| listener == name).ok_or_else(|| name.clone())?),
                 None => None,
             };
-            Ok(Arc::new(Route { config: config.clone(), action: Action::new(&config.action, &upstreams)?, listener }))
+            let action = Action::new(&config.action, &upstreams)?;
+            let of_upstream = match &action {
+                Action::Upstream(upstream) => upstream.config().max_body_bytes,
+                Action::Redirect(_) | Action::Respond(_) | Action::Stats(_) => 0,
+            };
+            let max_body_bytes = config.max_body_bytes.unwrap_or(of_upstream);
+            let limits = RateLimits::new(&config.rate_limits);
+            Ok(Arc::new(Route { config: config.clone(), action, limits, max_body_bytes, listener }))
         });
         Ok(Self { routes: routes.collect::<Result<_, String>>()?, upstreams })
     }
@@ -79,6 +94,22 @@ impl Routes {
     }
 }
 
+impl Route {
+    /// Answers a request whose route has no upstream; `None` for one that has, that wants
+    /// statistics, or that lacks the host to be sent to.
+    pub fn answer(&self, head: &RequestHead<'_, '_>, client: IpAddr) -> Option<LocalResponse> {
+        match &self.action {
+            // Whoever has the numbers answers with them.
+            Action::Upstream(_) | Action::Stats(_) => None,
+            Action::Redirect(redirect) => {
+                let place = redirect::place(&redirect.to, head, client)?;
+                Some(LocalResponse::new(redirect.status).with_header("Location", place))
+            }
+            Action::Respond(response) => Some(response.clone()),
+        }
+    }
+}
+
 impl Action {
     fn new(config: &ActionConfig, upstreams: &[Arc<Upstream>]) -> Result<Self, String> {
         Ok(match config {
@@ -86,8 +117,9 @@ impl Action {
                 let upstream = upstreams.iter().find(|upstream| upstream.name() == name);
                 Self::Upstream(Arc::clone(upstream.ok_or_else(|| name.clone())?))
             }
-            ActionConfig::Redirect(redirect) => {
-                Self::Redirect(LocalResponse::new(redirect.status).with_header("Location", redirect.to.as_str()))
+            ActionConfig::Redirect(redirect) => Self::Redirect(redirect.clone()),
+            ActionConfig::Respond(respond) if respond.body.is_empty() => {
+                Self::Respond(LocalResponse::new(respond.status))
             }
             ActionConfig::Stats(page) => Self::Stats(page.clone()),
             ActionConfig::Respond(respond) => Self::Respond(

@@ -10,7 +10,10 @@ use crate::access_log::AccessLog;
 use crate::affinity::session::Sessions;
 use crate::affinity::tag::TagKeys;
 use crate::affinity::user_agent::UserAgents;
+use crate::client::crowd::Crowd;
+use crate::client::proxy::Refusals;
 use crate::config::ListenerConfig;
+use crate::limit::InProgress;
 use crate::net::limit::Connections;
 use crate::route::Routes;
 
@@ -41,6 +44,22 @@ pub struct Listener {
     pub config: ListenerConfig,
     /// The open connections.
     pub connections: Arc<Connections>,
+    /// What its clients have in progress.
+    pub in_progress: InProgress,
+    /// The connections that were refused for their PROXY header.
+    pub proxy_refusals: Refusals,
+    /// Watches whether nearly all clients share an address; `None` where nothing goes by addresses.
+    pub crowd: Option<Crowd>,
+}
+
+impl Listener {
+    /// Makes a listener without connections.
+    pub fn new(config: ListenerConfig, connections: Connections, by_address: bool) -> Self {
+        let crowd = by_address.then(Crowd::default);
+        let in_progress = InProgress::new(&config);
+        let connections = Arc::new(connections);
+        Self { config, connections, in_progress, proxy_refusals: Refusals::default(), crowd }
+    }
 }
 
 impl Shared {

@@ -23,7 +23,7 @@ pub mod record;
 mod side;
 
 pub use engine::Engine;
-pub use record::Record;
+pub use record::{Limits, Record};
 
 use crate::net::buffer::Buffer;
 

@@ -1,24 +1,31 @@
 //! A named group of endpoints and the choice among them.
 
+pub mod balance;
+mod cell;
 pub mod endpoint;
 pub mod health;
 pub mod locate;
 pub mod pool;
 pub mod probe;
-pub mod resolve;
+pub mod queue;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use limpet_proto::engineio::handshake::Open;
+use tokio::sync::Notify;
 
-use self::endpoint::{Endpoint, EndpointId, Load};
+use self::balance::tiers::{Tiers, Turns};
+use self::endpoint::{Endpoint, EndpointId};
 use self::locate::Locator;
+use self::queue::Queue;
 use crate::affinity::learned::Learned;
+use crate::affinity::modes::Modes;
 use crate::clock;
-use crate::config::{Balance, UpstreamConfig};
+use crate::config::{AdminState, UpstreamConfig};
 use crate::stats::Group;
 use crate::table::Seconds;
 
@@ -34,9 +41,21 @@ pub struct Upstream {
     config: UpstreamConfig,
     name: Arc<str>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
-    turn: AtomicUsize,
+    /// Wakes who probes them when others come.
+    endpoints_changed: Notify,
+    /// What choices are made from; see [`balance`].
+    tiers: ArcSwap<Tiers>,
+    /// Held by the one that makes the tiers anew.
+    renewing: Mutex<()>,
+    /// The numbers of the endpoints, which stay when others come and go.
+    numbers: Mutex<HashMap<EndpointId, u32>>,
+    turns: Turns,
+    /// The requests that wait for slots.
+    pub queue: Arc<Queue>,
     /// The sids that carry no tag.
     pub learned: Learned,
+    /// What binds requests beside their sids.
+    pub affinity: Modes,
     /// The look-ups of version 3 sessions.
     pub locator: Locator,
     /// The largest pingInterval + pingTimeout seen in handshakes, in milliseconds; 0 before the first.
@@ -53,9 +72,15 @@ impl Upstream {
         let tunnel_timeout = Arc::new(AtomicU32::new(Seconds::lasting(config.tunnel_timeout).0));
         Self {
             name: config.name.as_str().into(),
+            affinity: Modes::new(&config.affinity),
+            queue: Arc::new(Queue::new(config.max_queue)),
             config,
             endpoints: ArcSwap::default(),
-            turn: AtomicUsize::new(0),
+            tiers: ArcSwap::from_pointee(Tiers::empty()),
+            renewing: Mutex::default(),
+            numbers: Mutex::default(),
+            endpoints_changed: Notify::new(),
+            turns: Turns::default(),
             learned: Learned::default(),
             locator: Locator::default(),
             heartbeat_ms: AtomicU32::new(0),
@@ -85,10 +110,30 @@ impl Upstream {
         self.endpoints.load_full()
     }
 
-    /// Replaces the endpoints. Those that stay must be the same objects, since health and load belong to them.
+    /// Replaces the endpoints; called too when the weight or state of one has changed. Those that stay must be the same
+    /// objects, since health and load belong to them.
     pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
         endpoints.iter().for_each(|endpoint| self.stats.join(endpoint.counters()));
-        self.endpoints.store(Arc::new(endpoints));
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.retain(|id, _| endpoints.iter().any(|endpoint| endpoint.id() == *id));
+        let taken: HashSet<u32> = numbers.values().copied().collect();
+        let mut free = (1..).filter(|number| !taken.contains(number));
+        for endpoint in &endpoints {
+            let number = *numbers.entry(endpoint.id()).or_insert_with(|| free.next().unwrap_or(u32::MAX));
+            endpoint.join(number, &self.queue);
+        }
+        drop(numbers);
+        let endpoints = Arc::new(endpoints);
+        self.endpoints.store(Arc::clone(&endpoints));
+        self.replace_tiers(clock::coarse());
+        self.queue.evict(&endpoints);
+        self.endpoints_changed.notify_one();
+    }
+
+    /// Waits for the next change of the endpoints, or returns at once if there was one since the last call. Only one
+    /// task may wait.
+    pub(crate) async fn endpoints_changed(&self) {
+        self.endpoints_changed.notified().await;
     }
 
     /// Returns what it has done, in numbers.
@@ -101,24 +146,15 @@ impl Upstream {
         self.endpoints.load().iter().find(|endpoint| endpoint.id() == id).cloned()
     }
 
-    /// Chooses an endpoint for a new session, among those that were not `tried`, and counts the load on it.
-    ///
-    /// Endpoints that are down or ejected are left out, unless none would be left: when all evidence says that
-    /// nothing works, the evidence is more likely wrong than all endpoints.
-    pub fn choose(&self, tried: &[EndpointId]) -> Option<Load> {
-        let endpoints = self.endpoints.load();
-        let now = clock::coarse();
-        let untried = |endpoint: &&Arc<Endpoint>| !tried.contains(&endpoint.id());
-        let up = |endpoint: &&Arc<Endpoint>| !endpoint.health().is_down();
-        let ready = |endpoint: &&Arc<Endpoint>| up(endpoint) && !endpoint.health().is_ejected(now);
-        self.pick(&endpoints, |endpoint| untried(endpoint) && ready(endpoint))
-            .or_else(|| self.pick(&endpoints, |endpoint| untried(endpoint) && up(endpoint)))
-            .or_else(|| self.pick(&endpoints, untried))
-    }
-
     /// Returns whether probes say that every endpoint is down; then none of them is believed.
     pub fn all_down(&self) -> bool {
         self.endpoints.load().iter().all(|endpoint| endpoint.health().is_down())
+    }
+
+    /// Returns whether requests that are bound to this endpoint may go there. When probes say that every endpoint is
+    /// down, none of them is believed; the operator's maintenance always is.
+    pub fn takes_bound(&self, endpoint: &Endpoint) -> bool {
+        endpoint.takes_bound() || (endpoint.state() != AdminState::Maintenance && self.all_down())
     }
 
     /// Notes a failure of real traffic, and ejects the endpoint when it has failed too often in a row and fewer than
@@ -179,19 +215,6 @@ impl Upstream {
             heartbeat_ms => Duration::from_millis(u64::from(heartbeat_ms)),
         };
         Seconds::lasting(heartbeat + GRACE)
-    }
-
-    fn pick(&self, endpoints: &[Arc<Endpoint>], usable: impl Fn(&&Arc<Endpoint>) -> bool) -> Option<Load> {
-        let count = endpoints.len().max(1);
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % count;
-        let (before, from) = endpoints.split_at(turn.min(endpoints.len()));
-        let mut in_turn = from.iter().chain(before).filter(usable);
-        let chosen = match self.config.balance {
-            Balance::RoundRobin => in_turn.next(),
-            // The first of equals is the one whose turn it is.
-            Balance::LeastConn => in_turn.min_by_key(|endpoint| endpoint.load()),
-        };
-        chosen.map(Load::take)
     }
 }
 

@@ -1,24 +1,27 @@
 //! `limpet check`: what the balancer would do, without doing it.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use limpet_balancer::affinity::key::KeyRing;
 use limpet_balancer::config::{
-    Config, EndpointConfig, KeySource, ListenerConfig, RouteConfig, UpstreamConfig, remarks,
+    AcceptProxy, Config, EndpointConfig, KeySource, ListenerConfig, ProbeConfig, RouteConfig, SendProxy,
+    UpstreamConfig, process_environment, read_endpoints, remarks, repetitions,
 };
+use limpet_balancer::discovery::dns::Dns;
+use limpet_balancer::discovery::name::{Place, Target};
 
 use crate::failure::{Failure, print};
-use crate::load::load;
+use crate::load::load_and_lint;
 
 /// Checks a configuration, resolves its names and says what it would do.
 #[derive(Args)]
 #[command(after_help = "Example:\n  limpet check -c limpet.toml\n\n\
     Without a file, checks what the environment gives to \"limpet proxy\".\n\
-    Exit codes: 0 fine, 1 a name cannot be resolved or a key cannot be read, 2 the configuration is wrong.")]
+    Exit codes: 0 fine, 1 a name cannot be resolved or a file or key cannot be read, 2 the configuration is wrong.")]
 pub(crate) struct Check {
     /// The configuration file
     #[arg(short, long, value_name = "FILE")]
@@ -28,8 +31,14 @@ pub(crate) struct Check {
 impl Check {
     /// Prints what the configuration would do.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let config = load(self.config.as_deref(), |_| ())?;
-        let (text, failed) = describe(&config);
+        let (config, found) = load_and_lint(self.config.as_deref())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.context("cannot look names up")?;
+        let (mut text, failed) = runtime.block_on(describe(&config));
+        for remark in found {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "remark: {remark}");
+        }
         print(&text)?;
         match failed {
             0 => Ok(()),
@@ -40,24 +49,38 @@ impl Check {
 }
 
 /// Returns the description and the number of things that cannot work.
-fn describe(config: &Config) -> (String, usize) {
+async fn describe(config: &Config) -> (String, usize) {
+    let dns = Dns::new(config.dns.clone());
     let mut lines = Vec::new();
     let mut failed = 0;
     lines.extend(config.listeners.iter().map(listener));
     lines.extend(config.routes.iter().map(route));
     for upstream in &config.upstreams {
         lines.push(describe_upstream(upstream));
-        for endpoint in &upstream.endpoints {
-            let resolved = resolve(endpoint);
-            failed += usize::from(resolved.is_err());
-            let id = endpoint.id.as_ref().map(|id| format!(" (id {id})")).unwrap_or_default();
-            let outcome = match resolved {
-                // An address stands for itself.
-                Ok(addresses) if addresses == [endpoint.to_string()] => String::new(),
-                Ok(addresses) => format!(" -> {}", addresses.join(", ")),
-                Err(reason) => format!(" -> FAILED: {reason}"),
-            };
-            lines.push(format!("  endpoint {endpoint}{id}{outcome}"));
+        lines.extend(upstream.replicas.iter().map(|replicas| format!("  replicas {replicas}")));
+        let mut endpoints = upstream.endpoints.clone();
+        if let Some(path) = &upstream.endpoints_file {
+            match endpoints_file(path) {
+                Ok(more) => {
+                    lines.push(format!("  file {}: {}", path.display(), count(more.len(), "endpoint")));
+                    let known = endpoints.len();
+                    endpoints.extend(more);
+                    let both = repetitions(&endpoints).into_iter().filter(|(n, _)| *n > known);
+                    for (_, message) in both {
+                        failed += 1;
+                        lines.push(format!("  file {}: FAILED: {message}", path.display()));
+                    }
+                }
+                Err(reason) => {
+                    failed += 1;
+                    lines.extend(reason.lines().map(|line| format!("  file FAILED: {line}")));
+                }
+            }
+        }
+        for config in &endpoints {
+            let line = endpoint(config, &dns).await;
+            failed += usize::from(line.is_err());
+            lines.push(line.unwrap_or_else(|line| line));
         }
     }
     match key(&config.key) {
@@ -81,12 +104,21 @@ fn listener(listener: &ListenerConfig) -> String {
         // Writing to a string cannot fail.
         let _ = write!(text, ", trusts {}", trusted.join(", "));
     }
+    if listener.accept_proxy != AcceptProxy::Off {
+        let from: Vec<String> = listener.proxy_from.iter().map(ToString::to_string).collect();
+        let from = if from.is_empty() { "everybody".to_owned() } else { from.join(", ") };
+        let _ = write!(text, ", PROXY {} from {from}", listener.accept_proxy.as_str());
+        if listener.proxy_required {
+            text.push_str(" alone");
+        }
+    }
     text
 }
 
 fn route(route: &RouteConfig) -> String {
     let listener = route.listener.as_ref().map(|name| format!("listener {name}, ")).unwrap_or_default();
-    format!("route: {listener}{} -> {}", route.when, route.action)
+    let limits: String = route.rate_limits.iter().map(|limit| format!(", at most {limit}")).collect();
+    format!("route: {listener}{} -> {}{limits}", route.when, route.action)
 }
 
 fn describe_upstream(upstream: &UpstreamConfig) -> String {
@@ -96,22 +128,44 @@ fn describe_upstream(upstream: &UpstreamConfig) -> String {
     };
     let sids = if upstream.sid_tag { "tagged" } else { "learned" };
     let probe = match &upstream.probe {
+        Some(ProbeConfig { http: Some(http), interval, .. }) => {
+            format!("probed by {} {} every {interval:?}", http.method.as_str(), http.path)
+        }
         Some(probe) => format!("probed every {:?}", probe.interval),
         None => "not probed".to_owned(),
     };
-    format!("upstream {}: {}, {affinity}, sids {sids}, {probe}", upstream.name, upstream.balance.as_str())
+    let proxy = match upstream.send_proxy {
+        SendProxy::Off => String::new(),
+        version => format!(", sends PROXY {}", version.as_str()),
+    };
+    format!("upstream {}: {}, {affinity}, sids {sids}, {probe}{proxy}", upstream.name, upstream.balance.as_str())
 }
 
-fn resolve(endpoint: &EndpointConfig) -> Result<Vec<String>, String> {
-    let addresses = (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map_err(|error| error.to_string())?;
-    let mut addresses: Vec<SocketAddr> = addresses.collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    if addresses.is_empty() {
-        Err("the name has no address".to_owned())
-    } else {
-        Ok(addresses.iter().map(ToString::to_string).collect())
+/// Describes an endpoint, or says what is wrong with it.
+async fn endpoint(endpoint: &EndpointConfig, dns: &Dns) -> Result<String, String> {
+    let id = endpoint.id.as_ref().map(|id| format!(" (id {id})")).unwrap_or_default();
+    let line = format!("  endpoint {endpoint}{id}");
+    // An address stands for itself.
+    let Some(target) = Target::of(endpoint) else {
+        return Ok(line);
+    };
+    let place = |place: &Place| match (place.weight, place.backup) {
+        (None, _) => place.address.to_string(),
+        (Some(weight), backup) => {
+            format!("{} (weight {weight}{})", place.address, if backup { ", backup" } else { "" })
+        }
+    };
+    match dns.places(&target).await {
+        Ok(places) => Ok(format!("{line} -> {}", places.iter().map(place).collect::<Vec<_>>().join(", "))),
+        Err(reason) => Err(format!("{line} -> FAILED: {reason}")),
     }
+}
+
+/// Reads the file of an upstream, or says what is wrong with it.
+fn endpoints_file(path: &Path) -> Result<Vec<EndpointConfig>, String> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| format!("{name}: cannot be read: {error}"))?;
+    read_endpoints(&name, &text, &process_environment).map_err(|errors| errors.to_string())
 }
 
 fn key(source: &KeySource) -> Result<String, String> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use limpet_balancer::config::{Config, Draft, Origin, Setting, process_environment};
+use limpet_balancer::config::{Config, ConfigError, Draft, Origin, Setting, process_environment};
 
 use crate::failure::Failure;
 
@@ -53,6 +53,15 @@ pub(crate) fn set(draft: &mut Draft, flag: &'static str, setting: Setting, value
 
 /// Reads the file, if there is one, then the environment, then the flags, and checks the whole.
 pub(crate) fn load(file: Option<&Path>, flags: impl FnOnce(&mut Draft)) -> Result<Config, Failure> {
+    Ok(draft(file, flags)?.check(&process_environment)?)
+}
+
+/// As [`load`], with remarks on what is allowed and still breaks sessions.
+pub(crate) fn load_and_lint(file: Option<&Path>) -> Result<(Config, Vec<ConfigError>), Failure> {
+    Ok(draft(file, |_| ())?.check_and_lint(&process_environment)?)
+}
+
+fn draft(file: Option<&Path>, flags: impl FnOnce(&mut Draft)) -> Result<Draft, Failure> {
     let mut draft = match file {
         Some(path) => {
             let name = path.display().to_string();
@@ -63,5 +72,5 @@ pub(crate) fn load(file: Option<&Path>, flags: impl FnOnce(&mut Draft)) -> Resul
     };
     draft.apply_environment(&process_environment);
     flags(&mut draft);
-    Ok(draft.check(&process_environment)?)
+    Ok(draft)
 }

@@ -33,7 +33,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Proxy(proxy::Proxy),
+    Proxy(Box<proxy::Proxy>),
     Run(run::Run),
     Check(check::Check),
     Config(config::Config),

@@ -119,7 +119,7 @@ fn errors_of_the_file_are_exit_code_2() {
     let expected = format!(
         "{name}:1: listener.web.bind: is missing; write for example bind = \":8000\"\n\
          {name}:2: listener.web.bnd: unknown key; did you mean \"bind\"?\n\
-         {name}:4: upstream.app.balance: unknown algorithm \"leastconn\"; use one of least_conn, round_robin\n"
+         {name}:4: upstream.app.balance: unknown algorithm \"leastconn\"; use one of least_conn, round_robin, random2, source, hash, first\n"
     );
     for command in ["check", "run"] {
         let outcome = limpet(&[command, "-c", path.to_str().unwrap()]);
@@ -153,6 +153,35 @@ fn what_cannot_be_resolved_or_read_is_exit_code_1() {
 }
 
 #[test]
+fn check_reads_the_files_of_endpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = folder.path().join("app.json");
+    let (_directory, path) = file(&format!("{SMALL}endpoints_file = {more:?}\n"));
+    for (text, code, expected) in [
+        (
+            "[{ \"address\": \"127.0.0.1:2\", \"id\": \"b\" }]",
+            0,
+            "app.json: 1 endpoint\n  endpoint 127.0.0.1:3000\n  endpoint 127.0.0.1:2 (id b)\n",
+        ),
+        (
+            "[\n\"127.0.0.1\"]",
+            1,
+            "app.json:2: endpoints[1]: \"127.0.0.1\" is not the address of an endpoint; add a port",
+        ),
+        ("[\"127.0.0.1:3000\"]", 1, "app.json: FAILED: the address 127.0.0.1:3000 is that of endpoint 1 already\n"),
+    ] {
+        std::fs::write(&more, text).unwrap();
+        let outcome = check(&path);
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        assert!(outcome.out.contains(expected), "{}", outcome.out);
+    }
+    std::fs::remove_file(&more).unwrap();
+    let outcome = check(&path);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.out.contains("app.json: cannot be read: "), "{}", outcome.out);
+}
+
+#[test]
 fn check_without_a_file_looks_at_the_environment() {
     let outcome =
         limpet_with(&[("LIMPET_LISTEN", ":8000"), ("LIMPET_UPSTREAM", "127.0.0.1:1 127.0.0.1:2")], &["check"]);
@@ -174,6 +203,14 @@ fn a_proxy_names_what_is_missing_or_wrong() {
     assert_eq!((outcome.code, outcome.out.as_str()), (Some(2), ""), "{outcome:?}");
     let places: Vec<&str> = outcome.err.lines().filter_map(|line| line.split(": ").next()).collect();
     assert_eq!(places, ["LIMPET_ACCESS_LOG", "LISTEN", "ENDPOINT", "--balance", "--trusted", "--workers"]);
+}
+
+#[test]
+fn replicas_need_a_command() {
+    let outcome = limpet(&["proxy", ":0", "--replicas", "2"]);
+    assert_eq!(outcome.code, Some(2));
+    let expected = "upstream.default.replicas: no command to start; write for example -- node server.js";
+    assert!(outcome.err.contains(expected), "{}", outcome.err);
 }
 
 #[test]

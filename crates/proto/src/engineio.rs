@@ -3,6 +3,8 @@
 
 pub mod error;
 pub mod handshake;
+pub mod packet;
+pub mod payload;
 pub mod query;
 pub mod sid;
 

@@ -7,9 +7,11 @@
 //! - [`head`] finds the end of a head and says what is wrong with one.
 //! - [`request_head`] and [`response_head`] parse one and take every decision that its headers hold.
 //! - [`headers`] classifies names and reads comma-separated lists.
+//! - [`cookie`] reads cookies and changes single ones.
 //! - [`body`] follows the framing of a body and yields its payload.
 
 pub mod body;
+pub mod cookie;
 pub mod head;
 pub mod headers;
 pub mod request_head;

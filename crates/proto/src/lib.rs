@@ -7,4 +7,5 @@
 pub mod engineio;
 pub mod http1;
 pub mod proxy_header;
+pub mod socketio;
 pub mod websocket;

@@ -1,6 +1,6 @@
-//! Decides whether a connection begins with a PROXY protocol header, and what the header says.
+//! Decides whether a connection begins with a PROXY protocol header and what the header says, and writes such headers.
 //!
-//! A wrapper of the `proxy-header` crate, which reads the addresses. What it adds: bytes that cannot become a header are
+//! A wrapper of the `proxy-header` crate, which reads and writes the addresses. What it adds: bytes that cannot become a header are
 //! refused at once instead of being waited for, sizes are bounded, and where the crate is lax the
 //! [specification](https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt) rules:
 //!
@@ -16,11 +16,14 @@ mod crc32c;
 mod tests;
 mod v1;
 mod v2;
+mod write;
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use proxy_header::{ParseConfig, Protocol, ProxyHeader};
+
+pub use self::write::write;
 
 /// Longest version 1 header in bytes, its line end included (section 2.1).
 pub const MAX_V1_BYTES: usize = 107;
@@ -96,7 +99,7 @@ impl fmt::Debug for Header {
     }
 }
 
-/// Says why the bytes are no header. The connection should be closed without an answer.
+/// Says why the bytes are no header. Nothing that follows on the connection can be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {

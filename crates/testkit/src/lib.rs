@@ -2,12 +2,18 @@
 //!
 //! Fixtures end with the test that owns them, take no fixed port and wait for conditions, never for a time.
 
+pub mod apache;
 pub mod corpus;
+pub mod dnsmasq;
+pub mod haproxy;
 pub mod http;
 pub mod limpet;
 pub mod misbehave;
 pub mod nginx;
+pub mod oracle;
 pub mod peers;
 pub mod port;
 pub mod process;
 pub mod raw;
+pub mod redis;
+pub mod scripted;

@@ -83,7 +83,15 @@ impl Endpoint {
     /// # Errors
     /// When the system has none left.
     pub fn start(conduct: Conduct) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        Self::start_on(SocketAddr::from(([127, 0, 0, 1], 0)), conduct)
+    }
+
+    /// Starts an endpoint on this address, for example on the same port as another one but another loopback address.
+    ///
+    /// # Errors
+    /// When the address is not free.
+    pub fn start_on(address: SocketAddr, conduct: Conduct) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let accepting = Arc::clone(&shared);

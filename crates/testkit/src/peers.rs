@@ -85,6 +85,14 @@ pub fn python_server(name: &str, arguments: &[&str]) -> Result<Server> {
     Server::start(name, python("server.py")?, arguments)
 }
 
+/// Starts a Flask-SocketIO server that shares the message queue of this Redis URL with others.
+///
+/// # Errors
+/// When it does not start.
+pub fn flask_server(name: &str, redis: &str) -> Result<Server> {
+    Server::start(name, python("flask_server.py")?, &["--redis", redis])
+}
+
 /// Starts a plain WebSocket echo server.
 ///
 /// # Errors
@@ -157,6 +165,14 @@ pub fn node_client(url: &str, arguments: &[&str]) -> Result<Client> {
 /// When it does not start.
 pub fn python_client(url: &str, arguments: &[&str]) -> Result<Client> {
     Client::start("client.py", python("client.py")?, url, arguments)
+}
+
+/// Starts sessions of python-socketio that each say something and hear what all say ([`Client::finish`] begins it).
+///
+/// # Errors
+/// When they do not start.
+pub fn flask_client(url: &str, arguments: &[&str]) -> Result<Client> {
+    Client::start("flask_client.py", python("flask_client.py")?, url, arguments)
 }
 
 /// Starts a plain WebSocket client.

@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -218,6 +219,13 @@ pub fn is_installed(program: impl AsRef<OsStr>) -> bool {
     let program = program.as_ref();
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).is_file()))
+}
+
+/// A program of the system by name: from `PATH`, else from `/usr/sbin`, which is not in the path of every user.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let in_sbin = Path::new("/usr/sbin").join(name);
+    if !is_installed(name) && in_sbin.is_file() { in_sbin } else { name.into() }
 }
 
 #[derive(Debug, Default)]

@@ -8,8 +8,10 @@ pub mod websocket;
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 pub use response::{Answers, Framing, Response};
 
@@ -58,6 +60,18 @@ impl RawClient {
     /// Connects to `address` within [`DEFAULT_LIMIT`].
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, DEFAULT_LIMIT)?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::new(), limit: DEFAULT_LIMIT })
+    }
+
+    /// Connects from a local address of the test's choice, for example within 127.0.0.0/8.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let family = if source.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = socket(family, SocketType::STREAM, None)?;
+        bind(&socket, &SocketAddr::new(source, 0))?;
+        // Without a limit: on loopback a connection is made or refused at once.
+        connect(&socket, &address)?;
+        let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: Vec::new(), limit: DEFAULT_LIMIT })
     }

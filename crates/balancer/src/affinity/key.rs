@@ -38,13 +38,17 @@ pub struct RingKey {
     derivation: hkdf::Prk,
 }
 
-/// What a sub-key is for. Each purpose has a key of its own; the key of signed cookies joins here.
+/// What a sub-key is for. Each purpose has a key of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Authenticates a tag.
     TagMac,
     /// Hides the endpoint identity in a tag.
     TagSeal,
+    /// Authenticates a cookie.
+    CookieMac,
+    /// Hides what a cookie says.
+    CookieSeal,
 }
 
 /// Why there is no key ring. Never contains key material.
@@ -183,11 +187,13 @@ impl fmt::Debug for RingKey {
 }
 
 impl Purpose {
-    /// The HKDF info (RFC 5869, 3.2). Part of the tag format: a change makes the tags of other balancers invalid.
+    /// The HKDF info (RFC 5869, 3.2). Part of the formats: a change makes the tags and cookies of other balancers invalid.
     fn info(self) -> &'static [u8] {
         match self {
             Self::TagMac => b"limpet tag 1 mac",
             Self::TagSeal => b"limpet tag 1 seal",
+            Self::CookieMac => b"limpet cookie 1 mac",
+            Self::CookieSeal => b"limpet cookie 1 seal",
         }
     }
 }

@@ -25,6 +25,7 @@ use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::cookie::sealed::CookieKeys;
 use super::key::{KeyRing, Purpose, RingKey};
 use crate::upstream::endpoint::EndpointId;
 
@@ -43,12 +44,22 @@ const TAG_LEN: usize = 1 + ID_LEN + MAC_LEN;
 pub struct TagKeys {
     signing: TagKey,
     others: Box<[TagKey]>,
+    cookies: CookieKeys,
 }
 
 impl TagKeys {
     /// Derives the keys of the tags from a key ring.
     pub fn new(ring: &KeyRing) -> Self {
-        Self { signing: TagKey::new(ring.signing()), others: ring.others().iter().map(TagKey::new).collect() }
+        Self {
+            signing: TagKey::new(ring.signing()),
+            others: ring.others().iter().map(TagKey::new).collect(),
+            cookies: CookieKeys::new(ring),
+        }
+    }
+
+    /// Returns the keys of the cookies, which are made and replaced together with those of the tags.
+    pub fn cookies(&self) -> &CookieKeys {
+        &self.cookies
     }
 
     /// Returns what to append to a sid: 20 characters of `A-Z a-z 0-9 - _`.
@@ -117,7 +128,7 @@ impl TagKey {
 }
 
 /// Returns the first bytes, at most 32, of an HMAC over the parts.
-fn first_bytes<const N: usize>(key: &hmac::Key, parts: &[&[u8]]) -> [u8; N] {
+pub(super) fn first_bytes<const N: usize>(key: &hmac::Key, parts: &[&[u8]]) -> [u8; N] {
     let mut mac = hmac::Context::with_key(key);
     parts.iter().for_each(|part| mac.update(part));
     let mac = mac.sign();

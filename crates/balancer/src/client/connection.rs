@@ -11,15 +11,16 @@ use limpet_proto::http1::request_head::{RequestHead, Slots};
 use tokio::net::TcpStream;
 
 use super::http1::Http1;
+use super::proxy::{self, Expected, Received};
 use super::{Client, Origin};
 use crate::access_log::Exchange;
-use crate::config::ListenerConfig;
+use crate::config::{AcceptProxy, ListenerConfig};
 use crate::net::limit::{Permit, Refusal};
 use crate::net::stream::Stream;
 use crate::request::answer::{self, Error};
 use crate::request::prepare::{self, Prepared};
 use crate::request::{self, Outcome, Upgraded, local};
-use crate::tunnel::{Record, Tunnel};
+use crate::tunnel::{Limits, Record, Tunnel};
 use crate::worker::Worker;
 
 /// Empty lines that may come before a request line (RFC 9112 section 2.2).
@@ -40,12 +41,21 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, origin: Origin,
     let listener = origin.listener;
     let config = &worker.shared.listeners[listener].config;
     let mut client = Client::Http1(Http1::new(origin, Stream::new(socket), config.body_timeout));
-    let Ok(permit) = permit else {
+    let Ok(mut permit) = permit else {
         let mut log = begin_log(&worker, &client, config);
         answer::refuse(&worker, &mut client, &Error::TooManyConnections, &mut log).await;
         answered(&worker, &client, log);
         return linger(client).await;
     };
+    if config.accept_proxy != AcceptProxy::Off {
+        // Most listeners have none, and what waits for it must not be a part of every connection.
+        match Box::pin(admit(&worker, &mut client, &mut permit, config)).await {
+            Admission::Admitted => {}
+            Admission::Refused => return linger(client).await,
+            Admission::Gone => return,
+        }
+    }
+    let mut is_first = true;
     loop {
         let Client::Http1(http1) = &mut client else { return };
         let arrived = match wait_for_head(&worker, http1, config).await {
@@ -58,10 +68,17 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, origin: Origin,
             Arrived::Refused(error) => Err(error),
             Arrived::End => return,
         };
+        if let Ok(request) = &request
+            && std::mem::take(&mut is_first)
+            && let Some(crowd) = &worker.shared.listeners[listener].crowd
+        {
+            crowd.note(&config.name, request.client());
+        }
         let outcome = match request {
             Ok(Prepared::Forward(request)) => request::serve(&worker, &mut client, request, &mut log).await,
             Ok(Prepared::Local(request)) => Box::pin(local::serve(&worker, &mut client, request, &mut log)).await,
             Err(error) => {
+                let error = blame_proxy_header(&worker, &client, config, error);
                 answer::refuse(&worker, &mut client, &error, &mut log).await;
                 Outcome::Close
             }
@@ -73,6 +90,53 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, origin: Origin,
             Outcome::Reset => return reset(&client),
             Outcome::Tunnel(upgraded) => return become_tunnel(&worker, client, *upgraded, permit),
         }
+    }
+}
+
+/// What becomes of a connection to a listener that accepts PROXY headers.
+enum Admission {
+    /// It may send requests.
+    Admitted,
+    /// It has been told that it is refused.
+    Refused,
+    /// It has ended.
+    Gone,
+}
+
+/// Reads the PROXY header of a connection that needs one, and counts the connection for the client that it names.
+async fn admit(worker: &Worker, client: &mut Client, permit: &mut Permit, config: &ListenerConfig) -> Admission {
+    let Client::Http1(http1) = client else { return Admission::Gone };
+    let Origin { listener, .. } = http1.origin;
+    let peer = http1.origin.ip();
+    let received = match proxy::expected(config, peer) {
+        Expected::Request => return Admission::Admitted,
+        Expected::Nothing => Received::Refused(proxy::Refused::NotAProxy),
+        Expected::Header => proxy::receive(worker, http1, config).await,
+    };
+    let error = match received {
+        Received::End => return Admission::Gone,
+        Received::Header if permit.name(http1.origin.ip()).is_ok() => return Admission::Admitted,
+        Received::Header => Error::TooManyConnections,
+        Received::Refused(why) => {
+            proxy::note_refusal(worker, listener, peer, why);
+            why.into()
+        }
+    };
+    let mut log = begin_log(worker, client, config);
+    answer::refuse(worker, client, &error, &mut log).await;
+    answered(worker, client, log);
+    Admission::Refused
+}
+
+/// Names the reason for a malformed head when it is a PROXY header that nobody asked for.
+fn blame_proxy_header(worker: &Worker, client: &Client, config: &ListenerConfig, error: Error) -> Error {
+    let (Error::Head(_), Client::Http1(http1)) = (&error, client) else { return error };
+    match proxy::unasked(config, http1.stream.input()) {
+        Some(why) => {
+            proxy::note_refusal(worker, http1.origin.listener, http1.origin.ip(), why);
+            why.into()
+        }
+        None => error,
     }
 }
 
@@ -138,10 +202,15 @@ fn take_request(
     let mut request = prepare::prepare(&worker.shared, &http1.origin, &mut http1.last_tag, &head)?;
     if let Prepared::Forward(request) = &request {
         log.routed(request.upstream.name(), request.evidence);
+        log.cookie(request.upstream.affinity.letters(&request.said));
     }
     let framing = head.framing;
     http1.stream.consume(head_bytes);
     client.begin_request(framing);
+    match request.route().max_body_bytes {
+        0 => {}
+        max_bytes => client.limit_body(max_bytes),
+    }
     if let Prepared::Forward(request) = &mut request {
         client.take_arrived_body(&mut request.out.bytes).map_err(|error| Error::Endpoint(error.into()))?;
         log.received(request.received_bytes());
@@ -173,6 +242,7 @@ fn join(upgraded: Upgraded, client: Stream, origin: &Origin, permit: Permit) -> 
         user_agent: request.user_agent,
         upstream: request.upstream,
         load,
+        limits: Limits::of(request.admitted.tunnel, request.slot),
         permit,
     };
     Ok(Tunnel { client, upstream, head, to_client, to_upstream, record })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use limpet_proto::http1::body::Framing;
 use tokio::sync::mpsc;
 
-use super::{ClientError, Origin, write_end, write_payload};
+use super::{ClientError, Origin, take_allowance, write_end, write_payload};
 use crate::net::deadline::Deadline;
 use crate::net::stream::Outgoing;
 
@@ -30,6 +30,8 @@ pub struct Frames {
     reset: Waiting<()>,
     framing: Framing,
     done: bool,
+    /// How many bytes of payload the request body may still have.
+    pub(super) body_allowance: u64,
 }
 
 type Place = Result<mpsc::OwnedPermit<Vec<u8>>, mpsc::error::SendError<()>>;
@@ -47,11 +49,13 @@ impl Frames {
         let watched = response.clone();
         let reset: Waiting<()> = Box::pin(async move { watched.closed().await });
         let deadline = Deadline::new();
-        Self { origin, deadline, body_timeout, body, response, place: None, reset, framing: Framing::Empty, done: true }
+        let (framing, body_allowance) = (Framing::Empty, u64::MAX);
+        Self { origin, deadline, body_timeout, body, response, place: None, reset, framing, done: true, body_allowance }
     }
 
     pub(super) fn begin_request(&mut self, framing: Framing) {
         self.framing = framing;
+        self.body_allowance = u64::MAX;
         self.done = framing == Framing::Empty;
     }
 
@@ -64,7 +68,10 @@ impl Frames {
             return Poll::Ready(Ok(()));
         }
         match ready!(self.body.poll_recv(cx)) {
-            Some(payload) => write_payload(self.framing, &payload, out),
+            Some(payload) => {
+                take_allowance(&mut self.body_allowance, &payload)?;
+                write_payload(self.framing, &payload, out);
+            }
             None => {
                 write_end(self.framing, out);
                 self.done = true;

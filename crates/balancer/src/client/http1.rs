@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use limpet_proto::http1::body::{Body, Framing};
 
-use super::{ClientError, Origin, write_end, write_payload};
+use super::{ClientError, Origin, take_allowance, write_end, write_payload};
 use crate::affinity::LastTag;
 use crate::net::deadline::Deadline;
 use crate::net::stream::{Outgoing, Stream};
+use crate::upstream::pool::Private;
 
 /// A client connection and where it is in its current request.
 #[derive(Debug)]
@@ -24,19 +25,26 @@ pub struct Http1 {
     pub body_timeout: Duration,
     /// The tag that came last.
     pub last_tag: LastTag,
-    framing: Framing,
+    /// The idle connection to an endpoint that only this client may use.
+    pub(super) private: Private,
+    /// Whether the request body goes to its endpoint in chunks, as it comes.
+    chunked: bool,
     body: Body,
+    /// How many bytes of payload the request body may still have.
+    pub(super) body_allowance: u64,
 }
 
 impl Http1 {
     /// Makes the client of a new connection.
     pub fn new(origin: Origin, stream: Stream, body_timeout: Duration) -> Self {
-        let (framing, body) = (Framing::Empty, Body::new(Framing::Empty));
-        Self { origin, stream, deadline: Deadline::new(), body_timeout, last_tag: LastTag::default(), framing, body }
+        let (chunked, body) = (false, Body::new(Framing::Empty));
+        let (deadline, last_tag, private) = (Deadline::new(), LastTag::default(), Private::default());
+        Self { origin, stream, deadline, body_timeout, last_tag, private, chunked, body, body_allowance: u64::MAX }
     }
 
     pub(super) fn begin_request(&mut self, framing: Framing) {
-        self.framing = framing;
+        self.chunked = framing == Framing::Chunked;
+        self.body_allowance = u64::MAX;
         self.body = Body::new(framing);
     }
 
@@ -51,14 +59,16 @@ impl Http1 {
         if self.stream.input().is_empty() && ready!(self.stream.poll_fill(cx))? == 0 {
             return Poll::Ready(Err(ClientError::Gone));
         }
+        let framing = if self.chunked { Framing::Chunked } else { Framing::Empty };
         while !self.stream.input().is_empty() && !self.body.is_done() {
             let step = self.body.handle_bytes(self.stream.input())?;
-            write_payload(self.framing, step.payload, out);
+            take_allowance(&mut self.body_allowance, step.payload)?;
+            write_payload(framing, step.payload, out);
             let consumed = step.consumed;
             self.stream.consume(consumed);
         }
         if self.body.is_done() {
-            write_end(self.framing, out);
+            write_end(framing, out);
         }
         Poll::Ready(Ok(()))
     }

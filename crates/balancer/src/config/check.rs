@@ -1,13 +1,13 @@
 //! Decides whether a draft makes sense as a whole: what refers to what, what is missing, what can never happen.
 
-use std::collections::HashMap;
-
+use super::affinity;
+use super::balance;
 use super::draft::Draft;
 use super::environment::{self, Lookup};
 use super::error::ConfigErrors;
 use super::journal::Journal;
 use super::value::choices;
-use super::{ActionConfig, Config, KeySource, RouteConfig};
+use super::{AcceptProxy, ActionConfig, Condition, Config, KeySource, RouteConfig, repetitions};
 
 /// Makes a configuration from a draft.
 pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigErrors> {
@@ -32,12 +32,23 @@ pub fn remarks(config: &Config) -> Vec<String> {
         .upstreams
         .iter()
         .filter(|upstream| config.routes.iter().all(|route| route.action.upstream() != Some(upstream.name.as_str())));
+    let faking = config.listeners.iter().filter(|listener| {
+        let loopback = listener.bind.ip().is_loopback();
+        listener.accept_proxy != AcceptProxy::Off && listener.proxy_from.is_empty() && !loopback
+    });
     let everybody = config.listeners.iter().filter(|listener| listener.trusted.iter().any(|net| net.prefix_len() == 0));
     unused
         .map(|upstream| format!("no route leads to upstream {}", upstream.name))
         .chain(everybody.map(|listener| {
             format!("listener {} trusts everybody, so any client can claim any address", listener.name)
         }))
+        .chain(faking.map(|listener| {
+            format!(
+                "listener {} believes the PROXY header of everybody who can reach it; name the proxies in proxy_from",
+                listener.name
+            )
+        }))
+        .chain(config.upstreams.iter().flat_map(balance::remarks))
         .chain(open_to_all(config))
         .collect()
 }
@@ -46,12 +57,12 @@ pub fn remarks(config: &Config) -> Vec<String> {
 fn open_to_all(config: &Config) -> impl Iterator<Item = String> {
     let is_public = config.listeners.iter().any(|listener| !listener.bind.ip().is_loopback());
     let pages = config.routes.iter().filter_map(|route| match &route.action {
-        ActionConfig::Stats(page) if page.auth.is_empty() => Some(&page.uri),
+        ActionConfig::Stats(page) if page.auth.is_empty() => Some(&route.when),
         _ => None,
     });
     let pages = pages
         .filter(move |_| is_public)
-        .map(|uri| format!("everybody can see the statistics at {uri}; add auth = [\"user:password\"] to stats"));
+        .map(|when| format!("everybody can see the statistics ({when}); add auth = [\"user:password\"] to stats"));
     let admin = config.admin.filter(|address| !address.ip().is_loopback());
     pages.chain(admin.map(|address| {
         format!("whoever reaches the admin address {address} can read the metrics; bind it to a private address")
@@ -73,6 +84,20 @@ fn listeners(config: &Config, journal: &mut Journal) {
             journal.complain(&key, "is missing; write for example bind = \":8000\"");
             continue;
         }
+        for (given, key) in
+            [(!listener.proxy_from.is_empty(), "proxy_from"), (listener.proxy_required, "proxy_required")]
+        {
+            let message = if listener.accept_proxy == AcceptProxy::Off {
+                "has no effect while no PROXY header is accepted; add accept_proxy = \"any\""
+            } else if key == "proxy_required" && listener.proxy_from.is_empty() {
+                "has no effect, since every connection must begin with a PROXY header; add proxy_from"
+            } else {
+                continue;
+            };
+            if given {
+                journal.complain(&format!("listener.{}.{key}", listener.name), message);
+            }
+        }
         // Port 0 asks the system for a free one.
         let same = config.listeners.iter().take(n).find(|other| {
             let (a, b) = (other.bind, listener.bind);
@@ -87,7 +112,8 @@ fn listeners(config: &Config, journal: &mut Journal) {
 }
 
 fn upstreams(config: &Config, journal: &mut Journal) {
-    if config.upstreams.is_empty() && !journal.has_error("upstream") {
+    let needed = config.routes.is_empty() || config.routes.iter().any(|route| route.action.upstream().is_some());
+    if needed && config.upstreams.is_empty() && !journal.has_error("upstream") {
         let message = if journal.has_file() {
             "no upstream; add [upstream.app] with endpoints = [\"app01:3000\"], or set LIMPET_UPSTREAM"
         } else {
@@ -96,27 +122,31 @@ fn upstreams(config: &Config, journal: &mut Journal) {
         journal.complain("", message);
     }
     for upstream in &config.upstreams {
+        affinity::check(upstream, journal);
         let key = format!("upstream.{}.endpoints", upstream.name);
         // A list whose items are all wrong has been reported already.
-        if upstream.endpoints.is_empty() && !journal.has_error(&key) {
+        if upstream.endpoints.is_empty()
+            && upstream.endpoints_file.is_none()
+            && upstream.replicas.is_none()
+            && !journal.has_error(&key)
+        {
             journal.complain(&key, "no endpoints; write for example endpoints = [\"app01:3000\", \"app02:3000\"]");
         }
-        let mut addresses = HashMap::new();
-        let mut ids = HashMap::new();
-        for (n, endpoint) in (1..).zip(&upstream.endpoints).filter(|(_, endpoint)| endpoint.port != 0) {
-            let item = format!("{key}[{n}]");
-            let address = endpoint.to_string().to_ascii_lowercase();
-            if let Some(first) = addresses.get(&address) {
-                journal.complain(&item, format!("the address {address} is that of endpoint {first} already"));
-            } else {
-                addresses.insert(address, n);
+        if let Some(replicas) = &upstream.replicas {
+            let key = format!("upstream.{}.replicas", upstream.name);
+            if replicas.command.is_empty() && !journal.has_error(&key) {
+                let example =
+                    if journal.has_file() { "command = [\"node\", \"server.js\"]" } else { "-- node server.js" };
+                journal.complain(&key, format!("no command to start; write for example {example}"));
             }
-            let Some(id) = &endpoint.id else { continue };
-            if let Some(first) = ids.get(id) {
-                journal.complain(&item, format!("the id {id:?} is that of endpoint {first} already"));
-            } else {
-                ids.insert(id, n);
+            if !replicas.has_ports() {
+                let message =
+                    "the ports end before twice the number of replicas; choose a lower one, or 0 for free ones";
+                journal.complain(&format!("{key}.base_port"), message);
             }
+        }
+        for (n, message) in repetitions(&upstream.endpoints) {
+            journal.complain(&format!("{key}[{n}]"), message);
         }
     }
 }
@@ -147,7 +177,7 @@ fn routes(config: &mut Config, journal: &mut Journal) {
         let to = format!("{key}.upstream");
         if let Some(upstream) = route.action.upstream() {
             if !journal.knows(&to) {
-                journal.complain(&to, "is missing; name the upstream of the route");
+                journal.complain(&to, "is missing; name the upstream of the route, or what it serves");
             } else if !journal.has_error(&to) && !upstreams.contains(&upstream) {
                 journal.complain(&to, unknown("upstream", upstream, &upstreams));
             }
@@ -156,6 +186,12 @@ fn routes(config: &mut Config, journal: &mut Journal) {
             && !listeners.contains(&listener.as_str())
         {
             journal.complain(&format!("{key}.listener"), unknown("listener", listener, &listeners));
+        }
+        if let Condition::All(all) = &route.when {
+            for (path, prefix) in contradictions(all) {
+                let message = format!("holds for no request; path {path} does not begin with path_prefix {prefix}");
+                journal.complain(&format!("{key}.path"), message);
+            }
         }
         // A condition that could not be read looks like none.
         let sound = |n: usize| !journal.has_error(&format!("route[{}]", n + 1));
@@ -175,6 +211,22 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
         return format!("unknown {what} {name:?}; there is none");
     }
     format!("unknown {what} {name:?}; {}", choices(name, known))
+}
+
+/// Finds paths that do not begin as they also must.
+fn contradictions(all: &[Condition]) -> Vec<(&str, &str)> {
+    let paths = all.iter().filter_map(|condition| match condition {
+        Condition::Path(path) => Some(path.as_str()),
+        _ => None,
+    });
+    let prefixes = || {
+        all.iter().filter_map(|condition| match condition {
+            Condition::PathPrefix(prefix) => Some(prefix.as_str()),
+            _ => None,
+        })
+    };
+    let pairs = paths.flat_map(|path| prefixes().map(move |prefix| (path, prefix)));
+    pairs.filter(|(path, prefix)| !path.starts_with(prefix)).collect()
 }
 
 /// Tells whether every request of the later route matches the earlier one too.

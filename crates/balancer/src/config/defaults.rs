@@ -5,20 +5,31 @@
 use std::fmt::Write as _;
 
 use super::part::{Kind, Part, default, example, table};
-use super::{admin, affinity, endpoint, listener, outlier, probe, route, stats, upstream};
+use super::{admin, affinity, dns, endpoint, listener, outlier, probe, rate_limit, replicas, route, upstream};
 
 /// Every part, in the order of the printed file.
-pub(super) const PARTS: [&Part; 11] = [
+pub(super) const PARTS: &[&Part] = &[
     &TOP,
     &CLUSTER,
     &admin::PART,
+    &dns::PART,
     &listener::PART,
     &route::PART,
-    &stats::PART,
+    &rate_limit::PART,
+    &route::REDIRECT_PART,
+    &route::RESPOND_PART,
+    &route::STATS_PART,
     &upstream::PART,
     &probe::PART,
     &outlier::PART,
+    &replicas::PART,
     &affinity::PART,
+    &affinity::PATH_PART,
+    affinity::PARTS[0],
+    affinity::PARTS[1],
+    affinity::PARTS[2],
+    affinity::PARTS[3],
+    affinity::PARTS[4],
     &endpoint::PART,
 ];
 
@@ -52,6 +63,7 @@ pub(super) const TOP: Part = Part {
         ),
         table("cluster"),
         table("admin"),
+        table("dns"),
         table("listener"),
         table("route"),
         table("upstream"),

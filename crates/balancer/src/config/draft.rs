@@ -4,10 +4,10 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
 
 use super::environment::{self, Lookup};
-use super::error::{ConfigErrors, Origin};
+use super::error::{ConfigError, ConfigErrors, Origin};
 use super::journal::Journal;
 use super::setting::{self, Setting};
-use super::{Config, EndpointConfig, KeySource, check, file};
+use super::{Config, EndpointConfig, KeySource, check, file, lint};
 
 /// The name of a listener or an upstream that an environment variable or a flag makes.
 pub(super) const DEFAULT_NAME: &str = "default";
@@ -49,6 +49,14 @@ impl Draft {
         }
     }
 
+    /// Sets the command of the replicas of the only upstream, which is made if there is none.
+    pub fn set_command(&mut self, origin: Origin, command: Vec<String>) {
+        match setting::replicas_of(&mut self.config) {
+            Ok(replicas) => replicas.command = command,
+            Err(message) => self.journal.complain_at(origin, "", message),
+        }
+    }
+
     /// Decides whether the whole makes sense.
     ///
     /// # Errors
@@ -56,6 +64,18 @@ impl Draft {
     /// Returns every error of all sources.
     pub fn check(self, lookup: Lookup<'_>) -> Result<Config, ConfigErrors> {
         check::check(self, lookup)
+    }
+
+    /// Decides whether the whole makes sense, and returns remarks on what does but breaks sessions, with their places.
+    ///
+    /// # Errors
+    ///
+    /// Returns every error of all sources.
+    pub fn check_and_lint(self, lookup: Lookup<'_>) -> Result<(Config, Vec<ConfigError>), ConfigErrors> {
+        let journal = self.journal.clone();
+        let config = check::check(self, lookup)?;
+        let remarks = lint::remarks(&config, journal);
+        Ok((config, remarks))
     }
 
     /// Stands for an endpoint that could not be read, so that those after it keep their numbers.

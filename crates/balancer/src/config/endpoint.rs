@@ -1,23 +1,30 @@
 //! `endpoints`: addresses, or names that stand for several.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use toml::de::DeValue;
 
 use super::draft::Draft;
 use super::part::{Part, table};
-use super::reader::{Entry, Reader, unread};
+use super::reader::{self, Reader, unread};
 use super::value;
+
+/// Begins an address that stands for an SRV record.
+pub(super) const SRV: &str = "srv:";
 
 /// One address, or a name that stands for several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointConfig {
     /// A stable identity that survives a change of address.
     pub id: Option<String>,
-    /// Host name or IP address.
+    /// Host name or IP address; the name of an SRV record if `srv`.
     pub host: String,
-    /// Port.
+    /// Port; 0 if `srv`, since the record has it.
     pub port: u16,
+    /// Addresses, ports and weights come from an SRV record (RFC 2782).
+    pub srv: bool,
     /// Its share, 0 to 256 as HAProxy has it: 0 takes no new sessions.
     pub weight: u32,
     /// Used only while every other endpoint is unusable.
@@ -59,12 +66,18 @@ impl AdminState {
 }
 
 impl EndpointConfig {
+    /// Makes what an SRV record (RFC 2782) stands for, such as `_http._tcp.app.example`.
+    pub fn service(name: impl Into<String>) -> Self {
+        Self { srv: true, ..Self::new(name, 0) }
+    }
+
     /// Makes an endpoint with the documented defaults.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Self {
             id: None,
             host: host.into(),
             port,
+            srv: false,
             weight: 1,
             backup: false,
             max_conn: 0,
@@ -77,12 +90,38 @@ impl EndpointConfig {
 
 impl fmt::Display for EndpointConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
+        if self.srv {
+            write!(f, "{SRV}{}", self.host)
+        } else if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
             write!(f, "{}:{}", self.host, self.port)
         }
     }
+}
+
+/// Finds the endpoints that have the address or the id of one before them: their places, counted from one, and what is
+/// wrong. Those without an address could not be read and are passed over.
+pub fn repetitions<'a>(endpoints: impl IntoIterator<Item = &'a EndpointConfig>) -> Vec<(usize, String)> {
+    let (mut addresses, mut ids) = (HashMap::new(), HashMap::new());
+    let mut found = Vec::new();
+    for (n, endpoint) in (1..).zip(endpoints).filter(|(_, endpoint)| !endpoint.host.is_empty()) {
+        let address = endpoint.to_string().to_ascii_lowercase();
+        match addresses.entry(address) {
+            Entry::Occupied(first) => {
+                found.push((n, format!("the address {} is that of endpoint {} already", first.key(), first.get())));
+            }
+            Entry::Vacant(place) => _ = place.insert(n),
+        }
+        let Some(id) = &endpoint.id else { continue };
+        match ids.entry(id) {
+            Entry::Occupied(first) => {
+                found.push((n, format!("the id {id:?} is that of endpoint {} already", first.get())));
+            }
+            Entry::Vacant(place) => _ = place.insert(n),
+        }
+    }
+    found
 }
 
 pub(super) const PART: Part = Part {
@@ -101,7 +140,7 @@ pub(super) const PART: Part = Part {
     ],
 };
 
-pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>, endpoints: &mut Vec<EndpointConfig>) {
+pub(super) fn read(reader: &mut Reader<'_>, entry: reader::Entry<'_>, endpoints: &mut Vec<EndpointConfig>) {
     let DeValue::Array(items) = entry.value else {
         return reader.set_list(entry, value::endpoint, endpoints);
     };
@@ -126,8 +165,8 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>, endpoints: &mut Ve
         if address.is_none() {
             reader.complain(item, "lacks its address; write { address = \"app01:3000\" }");
         }
-        if let Some(EndpointConfig { host, port, .. }) = address.flatten() {
-            (endpoint.host, endpoint.port) = (host, port);
+        if let Some(EndpointConfig { host, port, srv, .. }) = address.flatten() {
+            (endpoint.host, endpoint.port, endpoint.srv) = (host, port, srv);
         }
         endpoints.push(endpoint);
     });

@@ -12,9 +12,11 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Where state is kept when nothing else names a place.
 pub(super) const LAST_STATE_DIRECTORY: &str = "/var/lib/limpet";
 
-const VARIABLES: [(&str, Setting); 9] = [
+const VARIABLES: [(&str, Setting); 11] = [
     ("LIMPET_LISTEN", Setting::Listen),
     ("LIMPET_UPSTREAM", Setting::Endpoints),
+    ("LIMPET_ACCEPT_PROXY", Setting::AcceptProxy),
+    ("LIMPET_PROXY_FROM", Setting::ProxyFrom),
     ("LIMPET_KEY_FILE", Setting::KeyFile),
     ("LIMPET_KEY", Setting::Key),
     ("LIMPET_STATE_DIRECTORY", Setting::StateDirectory),

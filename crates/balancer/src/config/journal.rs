@@ -48,6 +48,11 @@ impl Journal {
         self.errors.iter().any(|error| error.key.strip_prefix(key).is_some_and(within))
     }
 
+    /// Tells whether there is any error.
+    pub(super) fn has_any_error(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// Returns the line of the key, if it came from the file.
     pub(super) fn line(&self, key: &str) -> Option<usize> {
         match self.origin(key) {

@@ -10,6 +10,7 @@ use super::draft::UNBOUND;
 use super::part::{Part, default, required};
 use super::reader::{Entry, Reader, unread};
 use super::value;
+use super::{AcceptProxy, proxy};
 
 /// A bound address.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,10 +21,20 @@ pub struct ListenerConfig {
     pub bind: SocketAddr,
     /// Networks whose `X-Forwarded-*` and `Forwarded` headers are believed and extended; from others they are replaced.
     pub trusted: Vec<IpNet>,
+    /// Which PROXY headers are accepted at the start of a connection.
+    pub accept_proxy: AcceptProxy,
+    /// Networks whose connections must begin with a PROXY header; empty for all.
+    pub proxy_from: Vec<IpNet>,
+    /// Whether connections from elsewhere are refused; otherwise they are those of clients themselves.
+    pub proxy_required: bool,
     /// Client connections of this listener, 0 for no limit of its own.
     pub max_connections: usize,
     /// Client connections of one client address, 0 for no limit.
     pub max_connections_per_client: usize,
+    /// Requests in progress of one client address, behind trusted proxies too, 0 for no limit.
+    pub max_requests_per_client: u32,
+    /// Tunnels and upgrades in progress of one client address, behind trusted proxies too, 0 for no limit.
+    pub max_upgrades_per_client: u32,
     /// Largest request head; costs at most this much per connection that is sending one. At most 32 KiB; 16 KiB by
     /// default, which is what Node's server takes.
     pub max_head_bytes: usize,
@@ -44,8 +55,13 @@ impl ListenerConfig {
             name: name.into(),
             bind,
             trusted: Vec::new(),
+            accept_proxy: AcceptProxy::Off,
+            proxy_from: Vec::new(),
+            proxy_required: false,
             max_connections: 0,
             max_connections_per_client: 0,
+            max_requests_per_client: 0,
+            max_upgrades_per_client: 0,
             max_head_bytes: 16 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
@@ -70,8 +86,34 @@ pub(super) const PART: Part = Part {
             "Networks of front proxies, such as \"10.0.0.0/8\": their X-Forwarded-* and Forwarded headers are believed\n\
              and extended. Those of others are replaced.",
         ),
+        default(
+            "accept_proxy",
+            "\"off\"",
+            "The PROXY headers that front proxies send at the start of a connection: \"v1\", \"v2\" or \"any\". The address\n\
+             in it is the client's; its X-Forwarded-* headers are believed if that address is in trusted.\n\
+             Also LIMPET_ACCEPT_PROXY.",
+        ),
+        default(
+            "proxy_from",
+            "[]",
+            "Networks whose connections must begin with a PROXY header; [] for all. Connections from elsewhere are\n\
+             clients without a proxy, and a PROXY header of theirs is refused. Also LIMPET_PROXY_FROM.",
+        ),
+        default("proxy_required", "false", "Refuses connections that do not come from proxy_from."),
         default("max_connections", "0", "Client connections of this listener; 0 for no limit of its own."),
         default("max_connections_per_client", "0", "Client connections of one client address; 0 for no limit."),
+        default(
+            "max_requests_per_client",
+            "0",
+            "Requests in progress of one client address, behind trusted proxies too; 0 for no limit. Others get a 429.\n\
+             A page on polling has two at a time: a held GET and a POST.",
+        ),
+        default(
+            "max_upgrades_per_client",
+            "0",
+            "WebSockets of one client address, behind trusted proxies too; 0 for no limit. Others get a 429, with which\n\
+             Socket.IO stays on polling.",
+        ),
         default(
             "max_head",
             "\"16KiB\"",
@@ -102,8 +144,13 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>, table: &DeTable<'_
     reader.part(&PART, entry.path, table, |reader, entry| match entry.key {
         "bind" => reader.set(entry, value::bind, &mut it.bind),
         "trusted" => reader.set_list(entry, value::network, &mut it.trusted),
+        "accept_proxy" => reader.set(entry, proxy::accept, &mut it.accept_proxy),
+        "proxy_from" => reader.set_list(entry, value::network, &mut it.proxy_from),
+        "proxy_required" => reader.set(entry, value::switch, &mut it.proxy_required),
         "max_connections" => reader.set(entry, value::count, &mut it.max_connections),
         "max_connections_per_client" => reader.set(entry, value::count, &mut it.max_connections_per_client),
+        "max_requests_per_client" => reader.set(entry, value::times, &mut it.max_requests_per_client),
+        "max_upgrades_per_client" => reader.set(entry, value::times, &mut it.max_upgrades_per_client),
         "max_head" => reader.set(entry, value::head_bytes, &mut it.max_head_bytes),
         "head_timeout" => reader.set(entry, value::duration, &mut it.head_timeout),
         "body_timeout" => reader.set(entry, value::duration, &mut it.body_timeout),

@@ -47,6 +47,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Adds an error at an offset of the text that concerns no key.
+    pub(super) fn complain_at_offset(&mut self, offset: usize, message: impl Into<String>) {
+        let line = self.line(offset);
+        self.journal.complain_at_line(Some(line), message);
+    }
+
     /// Adds an error about a value.
     pub(super) fn complain(&mut self, entry: Entry<'_>, message: impl Into<String>) {
         self.journal.complain(entry.path, message);
@@ -67,7 +73,8 @@ impl<'a> Reader<'a> {
                 let known: Vec<&str> = part.names().collect();
                 let elsewhere: Vec<_> = defaults::PARTS.iter().filter(|part| part.knows(entry.key)).collect();
                 let message = if !elsewhere.is_empty() && nearest(entry.key, known.iter().copied()).is_none() {
-                    let titles: Vec<_> = elsewhere.iter().map(|part| part.title).collect();
+                    let mut titles: Vec<_> = elsewhere.iter().map(|part| part.title).collect();
+                    titles.dedup();
                     format!("unknown key here; it belongs in {}", titles.join(" or "))
                 } else {
                     format!("unknown key; {}", value::choices(entry.key, &known))
@@ -82,7 +89,9 @@ impl<'a> Reader<'a> {
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in entries {
-            let path = if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };
+            // An error is one line, whatever somebody calls a key.
+            let name: String = key.get_ref().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            let path = if path.is_empty() { name } else { format!("{path}.{name}") };
             let line = self.line(key.span().start);
             self.journal.note_line(&path, line);
             take(self, Entry { path: &path, key: key.get_ref(), value: value.get_ref() });

@@ -3,7 +3,7 @@
 use super::draft::{DEFAULT_NAME, Draft, UNBOUND};
 use super::error::Origin;
 use super::value::{self, Parsed};
-use super::{Config, KeySource, ListenerConfig, UpstreamConfig};
+use super::{Config, KeySource, ListenerConfig, ReplicasConfig, UpstreamConfig, proxy, replicas};
 
 /// A value that an environment variable or a flag can set. Later ones count before earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,12 @@ pub enum Setting {
     Listen,
     /// The endpoints of the only upstream, which is made if there is none; separated by commas or spaces.
     Endpoints,
+    /// `count` of the replicas of the only upstream, which is made if there is none.
+    Replicas,
+    /// `base_port` of the replicas of the only upstream.
+    BasePort,
+    /// `drain_timeout` of the replicas of the only upstream.
+    DrainTimeout,
     /// The keys themselves.
     Key,
     /// `cluster.key_file`.
@@ -28,6 +34,12 @@ pub enum Setting {
     Admin,
     /// `trusted` of every listener; separated by commas or spaces.
     Trusted,
+    /// `accept_proxy` of every listener.
+    AcceptProxy,
+    /// `proxy_from` of every listener; separated by commas or spaces.
+    ProxyFrom,
+    /// `send_proxy` of every upstream.
+    SendProxy,
     /// `balance` of every upstream.
     Balance,
     /// `sid_tag` of every upstream.
@@ -64,6 +76,9 @@ pub(super) fn apply(draft: &mut Draft, setting: Setting, text: &str, origin: &Or
                 }));
             }
         }
+        Setting::Replicas => replicas_of(config)?.count = replicas::count(text)?,
+        Setting::BasePort => replicas_of(config)?.base_port = replicas::port(text)?,
+        Setting::DrainTimeout => replicas_of(config)?.drain_timeout = value::duration(text)?,
         Setting::Key => draft.keys = Some(KeySource::Inline(text.to_owned())),
         Setting::KeyFile => draft.keys = Some(KeySource::File(value::path(text)?)),
         Setting::StateDirectory => draft.state_directory = Some(value::path(text)?),
@@ -74,6 +89,17 @@ pub(super) fn apply(draft: &mut Draft, setting: Setting, text: &str, origin: &Or
         Setting::Trusted => {
             let trusted = value::split(text).map(value::network).collect::<Parsed<Vec<_>>>()?;
             config.listeners.iter_mut().for_each(|listener| listener.trusted.clone_from(&trusted));
+        }
+        Setting::AcceptProxy => {
+            let accept_proxy = proxy::accept(text)?;
+            config.listeners.iter_mut().for_each(|listener| listener.accept_proxy = accept_proxy);
+        }
+        Setting::ProxyFrom => {
+            let from = value::split(text).map(value::network).collect::<Parsed<Vec<_>>>()?;
+            config.listeners.iter_mut().for_each(|listener| listener.proxy_from.clone_from(&from));
+        }
+        Setting::SendProxy => {
+            each_upstream(config, proxy::send(text)?, |upstream, value| upstream.send_proxy = value);
         }
         Setting::Balance => each_upstream(config, value::balance(text)?, |upstream, value| upstream.balance = value),
         Setting::SidTag => each_upstream(config, value::switch(text)?, |upstream, value| upstream.sid_tag = value),
@@ -88,6 +114,12 @@ pub(super) fn apply(draft: &mut Draft, setting: Setting, text: &str, origin: &Or
         }
     }
     Ok(())
+}
+
+/// Returns the replicas of the only upstream; both are made if there are none.
+pub(super) fn replicas_of(config: &mut Config) -> Parsed<&mut ReplicasConfig> {
+    let upstream = only(&mut config.upstreams, "upstreams", || UpstreamConfig::new(DEFAULT_NAME, Vec::new()))?;
+    Ok(upstream.replicas.get_or_insert_with(|| ReplicasConfig::new(Vec::new())))
 }
 
 fn each_upstream<T: Copy>(config: &mut Config, value: T, set: impl Fn(&mut UpstreamConfig, T)) {

@@ -7,11 +7,9 @@ use super::part::{Part, default};
 use super::reader::{Entry, Reader, unread};
 use super::value::{self, Parsed};
 
-/// Where the page lies, who may see it and what it shows.
+/// Who may see the page and what it shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StatsPage {
-    /// What the path and query of its requests begin with. `/haproxy?stats` by default, as HAProxy has it.
-    pub uri: String,
     /// What browsers call it when they ask for a password.
     pub realm: String,
     /// Who may see it: `user:password` each. Everybody, if there are none.
@@ -24,13 +22,7 @@ pub struct StatsPage {
 
 impl Default for StatsPage {
     fn default() -> Self {
-        Self {
-            uri: "/haproxy?stats".to_owned(),
-            realm: "Limpet statistics".to_owned(),
-            auth: Vec::new(),
-            hide_version: false,
-            refresh: None,
-        }
+        Self { realm: "Limpet statistics".to_owned(), auth: Vec::new(), hide_version: false, refresh: None }
     }
 }
 
@@ -39,7 +31,6 @@ impl fmt::Debug for StatsPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let users: Vec<_> = self.auth.iter().map(|pair| pair.split(':').next().unwrap_or_default()).collect();
         f.debug_struct("StatsPage")
-            .field("uri", &self.uri)
             .field("realm", &self.realm)
             .field("users", &users)
             .field("hide_version", &self.hide_version)
@@ -49,16 +40,15 @@ impl fmt::Debug for StatsPage {
 }
 
 /// The page with its defaults, as the documentation of routes shows it.
-pub(super) const EXAMPLE: &str = "stats = { uri = \"/haproxy?stats\", realm = \"Limpet statistics\", auth = [], \
-    hide_version = false, refresh = \"off\" }";
+pub(super) const DEFAULTS: &str =
+    "{ realm = \"Limpet statistics\", auth = [], hide_version = false, refresh = \"off\" }";
 
-/// Printed with the routes.
+/// The keys. They are printed with the routes, in one line.
 pub(super) const PART: Part = Part {
     title: "stats of [[route]]",
     header: "",
     doc: "",
     keys: &[
-        default("uri", "\"/haproxy?stats\"", "What the path and query of its requests begin with."),
         default("realm", "\"Limpet statistics\"", "What browsers call it when they ask for a password."),
         default("auth", "[]", "Who may see it: \"user:password\" each; everybody, if there are none."),
         default("hide_version", "false", "Whether it does not say which version runs."),
@@ -67,11 +57,10 @@ pub(super) const PART: Part = Part {
 };
 
 pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>) -> Option<StatsPage> {
-    let table = reader.table(entry, EXAMPLE)?;
+    let table = reader.table(entry, &format!("stats = {DEFAULTS}"))?;
     let mut page = StatsPage::default();
     let it = &mut page;
     reader.part(&PART, entry.path, table, |reader, entry| match entry.key {
-        "uri" => reader.set(entry, uri, &mut it.uri),
         "realm" => reader.set(entry, realm, &mut it.realm),
         "auth" => reader.set_list(entry, credentials, &mut it.auth),
         "hide_version" => reader.set(entry, value::switch, &mut it.hide_version),
@@ -79,13 +68,6 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>) -> Option<StatsPag
         _ => unread(reader, entry),
     });
     Some(page)
-}
-
-fn uri(text: &str) -> Parsed<String> {
-    if !text.starts_with('/') || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("{text:?} is not the place of a page; write for example \"/haproxy?stats\""));
-    }
-    Ok(text.to_owned())
 }
 
 fn realm(text: &str) -> Parsed<String> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::suggest::nearest;
-use super::{AccessLog, AdminState, Affinity, Balance, EndpointConfig};
+use super::{AccessLog, AdminState, Balance, DnsFamily, EndpointConfig, Hash, endpoint};
 
 /// A value, or what is wrong with its text.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -57,6 +57,11 @@ pub(super) fn head_bytes(text: &str) -> Parsed<usize> {
 /// Reads the limit of a held body.
 pub(super) fn held_body_bytes(text: &str) -> Parsed<usize> {
     within(bytes(text)?, 0..=64 * KIB * KIB, "0", "\"64MiB\"")
+}
+
+/// Reads the limit of a body; 0 stands for none.
+pub(super) fn body_bytes(text: &str) -> Parsed<u64> {
+    bytes(text).map(|bytes| bytes as u64)
 }
 
 /// Reads a number of connections.
@@ -122,6 +127,12 @@ pub(super) fn bind(text: &str) -> Parsed<SocketAddr> {
 /// Reads the address of an endpoint.
 pub(super) fn endpoint(text: &str) -> Parsed<EndpointConfig> {
     let wrong = |hint: &str| format!("{text:?} is not the address of an endpoint; {hint}");
+    if let Some(name) = text.strip_prefix(endpoint::SRV) {
+        return match is_host(name) {
+            true => Ok(EndpointConfig::service(name)),
+            false => Err(wrong("write the name of an SRV record, as in \"srv:_http._tcp.app.example\"")),
+        };
+    }
     if let Some((scheme, _)) = text.split_once("://") {
         return Err(wrong(&format!("write \"HOST:PORT\" without \"{scheme}://\"")));
     }
@@ -145,6 +156,19 @@ pub(super) fn endpoint(text: &str) -> Parsed<EndpointConfig> {
     }
 }
 
+/// Reads the address of a DNS server; port 53 if it has none.
+pub(super) fn dns_server(text: &str) -> Parsed<SocketAddr> {
+    text.parse::<IpAddr>()
+        .map(|ip| SocketAddr::new(ip, 53))
+        .or_else(|_| text.parse())
+        .map_err(|_| format!("{text:?} is not the address of a DNS server; write \"IP\" or \"IP:PORT\""))
+}
+
+/// Reads which addresses of a name are taken.
+pub(super) fn dns_family(text: &str) -> Parsed<DnsFamily> {
+    word("family", text, &DnsFamily::ALL.map(|value| (value.as_str(), value)))
+}
+
 /// Reads the id of an endpoint.
 pub(super) fn id(text: &str) -> Parsed<String> {
     if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
@@ -160,15 +184,15 @@ pub(super) fn network(text: &str) -> Parsed<IpNet> {
         .map_err(|_| format!("{text:?} is not a network; write CIDR, such as \"10.0.0.0/8\" or \"fd00::/8\""))
 }
 
-/// Reads the host of a route, in lower case.
+/// Reads the host of a route, in lower case: a name, the beginning of one and `*`, or `*.` and the end of one.
 pub(super) fn route_host(text: &str) -> Parsed<String> {
     let wrong = |hint| format!("{text:?} is not a host; {hint}");
-    let name = text.strip_prefix("*.").unwrap_or(text);
+    let name = text.strip_prefix("*.").or_else(|| text.strip_suffix('*')).unwrap_or(text);
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if bare.is_some_and(|bare| bare.parse::<Ipv6Addr>().is_ok()) {
         return Ok(text.to_ascii_lowercase());
     }
-    if name == "*" {
+    if text == "*" {
         return Err(wrong("leave host out to match every host"));
     }
     if name.contains("://") || name.contains('/') || name.contains(':') {
@@ -205,24 +229,24 @@ pub(super) fn balance(text: &str) -> Parsed<Balance> {
     word("algorithm", text, &Balance::ALL.map(|value| (value.as_str(), value)))
 }
 
+/// Reads how a key becomes an endpoint.
+pub(super) fn hash(text: &str) -> Parsed<Hash> {
+    word("hash", text, &Hash::ALL.map(|value| (value.as_str(), value)))
+}
+
+/// Reads a duration that may be switched off, which is then zero.
+pub(super) fn duration_or_off(text: &str) -> Parsed<Duration> {
+    if text == "off" || text == "false" { Ok(Duration::ZERO) } else { duration(text) }
+}
+
 /// Reads what the operator wants of an endpoint.
 pub(super) fn admin_state(text: &str) -> Parsed<AdminState> {
     word("state", text, &AdminState::ALL.map(|value| (value.as_str(), value)))
 }
 
-/// Reads what a route serves by itself.
-pub(super) fn serve(text: &str) -> Parsed<()> {
-    word("action", text, &[("stats", ())])
-}
-
 /// Reads the form of the access log.
 pub(super) fn access_log(text: &str) -> Parsed<AccessLog> {
     word("form", text, &AccessLog::ALL.map(|value| (value.as_str(), value)))
-}
-
-/// Reads what binds sessions.
-pub(super) fn affinity(text: &str) -> Parsed<Affinity> {
-    word("affinity", text, &Affinity::ALL.map(|value| (value.as_str(), value)))
 }
 
 /// A family of headers that tell endpoints about the client.
@@ -263,7 +287,8 @@ fn one_of(candidates: &[&str]) -> String {
     }
 }
 
-fn word<T: Copy>(what: &str, text: &str, words: &[(&str, T)]) -> Parsed<T> {
+/// Reads one of several words.
+pub(super) fn word<T: Copy>(what: &str, text: &str, words: &[(&str, T)]) -> Parsed<T> {
     words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         format!("unknown {what} {text:?}; {}", one_of(&known))

@@ -69,6 +69,16 @@ impl Connections {
     /// # Errors
     /// [`Refusal`] names the limit that is reached; nothing is counted then.
     pub fn enter(self: &Arc<Self>, client: IpAddr) -> Result<Permit, Refusal> {
+        let mut permit = self.enter_unnamed()?;
+        permit.name(client)?;
+        Ok(permit)
+    }
+
+    /// Counts one more connection, whose client is not known before its PROXY header has come; see [`Permit::name`].
+    ///
+    /// # Errors
+    /// [`Refusal::Full`]; nothing is counted then.
+    pub fn enter_unnamed(self: &Arc<Self>) -> Result<Permit, Refusal> {
         if self.total.fetch_add(1, Ordering::Relaxed) >= self.max_total {
             self.total.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Full);
@@ -82,18 +92,7 @@ impl Connections {
         self.counters.add(Count::Connections, 1);
         self.counters.note_peak(here as u64 + 1);
         // From here on the permit's drop gives both counts back.
-        let mut permit = Permit { connections: Arc::clone(self), client: None };
-        if self.max_per_client > 0 {
-            let mut clients = self.per_client.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = clients.entry(client).or_insert(0);
-            if *count >= self.max_per_client {
-                self.counters.add(Count::DeniedConnections, 1);
-                return Err(Refusal::Client);
-            }
-            *count += 1;
-            permit.client = Some(Box::new(client));
-        }
-        Ok(permit)
+        Ok(Permit { connections: Arc::clone(self), client: None })
     }
 }
 
@@ -109,6 +108,25 @@ impl Permit {
     /// Returns what the listener has done, in numbers.
     pub fn counters(&self) -> &Counters {
         &self.connections.counters
+    }
+
+    /// Counts the connection for its client too.
+    ///
+    /// # Errors
+    /// [`Refusal::Client`] when that has all the connections it may have.
+    pub fn name(&mut self, client: IpAddr) -> Result<(), Refusal> {
+        if self.connections.max_per_client == 0 || self.client.is_some() {
+            return Ok(());
+        }
+        let mut clients = self.connections.per_client.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = clients.entry(client).or_insert(0);
+        if *count >= self.connections.max_per_client {
+            self.connections.counters.add(Count::DeniedConnections, 1);
+            return Err(Refusal::Client);
+        }
+        *count += 1;
+        self.client = Some(Box::new(client));
+        Ok(())
     }
 }
 

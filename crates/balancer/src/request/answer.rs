@@ -12,7 +12,8 @@ use super::head::write_line;
 use super::prepare::Request;
 use super::{Outcome, relay};
 use crate::access_log::Exchange;
-use crate::client::{Client, ClientError};
+use crate::client::{BODY_TOO_LARGE, Client, ClientError, proxy};
+use crate::limit::Refusal;
 use crate::net::stream::Outgoing;
 use crate::stats;
 use crate::worker::Worker;
@@ -24,6 +25,9 @@ pub enum Error {
     /// The request head is malformed or ambiguous.
     #[error(transparent)]
     Head(#[from] HeadError),
+    /// The connection's PROXY header is missing, malformed or not to be believed.
+    #[error(transparent)]
+    ProxyHeader(#[from] proxy::Refused),
     /// The request head is larger than the listener allows.
     #[error("the request head is too large")]
     HeadTooLarge,
@@ -36,12 +40,21 @@ pub enum Error {
     /// The client address has too many connections.
     #[error("too many connections from this address")]
     TooManyConnections,
+    /// A limit of the route or the listener.
+    #[error(transparent)]
+    Limit(#[from] Refusal),
+    /// The request body is larger than the route allows.
+    #[error("{BODY_TOO_LARGE}")]
+    BodyTooLarge,
     /// No route matches.
     #[error("no route matches")]
     NoRoute,
     /// No endpoint has the session.
     #[error("no endpoint has this session")]
     UnknownSession,
+    /// The endpoint that the client is bound to cannot take the request, and no other one may.
+    #[error("the endpoint of this client is not available")]
+    EndpointGone,
     /// The upstream has no endpoint left to try.
     #[error("no endpoint is available")]
     NoEndpoint,
@@ -63,15 +76,32 @@ impl Error {
             Self::Head(HeadError::Connect) => (405, "Method Not Allowed"),
             Self::Head(HeadError::TransferEncoding) => (501, "Not Implemented"),
             Self::Head(_) | Self::Query(_) | Self::UnknownSession => (400, "Bad Request"),
+            Self::ProxyHeader(proxy::Refused::TooSlow) => (408, "Request Timeout"),
+            Self::ProxyHeader(proxy::Refused::NotAProxy) => (403, "Forbidden"),
+            Self::ProxyHeader(_) => (400, "Bad Request"),
             Self::RequestTimeout | Self::Endpoint(Failure::BodyTimeout) => (408, "Request Timeout"),
             Self::TooManyConnections => (429, "Too Many Requests"),
+            Self::Limit(refusal) => refusal.status(),
+            Self::BodyTooLarge | Self::Endpoint(Failure::Client(ClientError::BodyTooLarge)) => {
+                (413, "Content Too Large")
+            }
             Self::NoRoute => (404, "Not Found"),
-            Self::NoEndpoint | Self::Endpoint(Failure::Connect(_)) => (503, "Service Unavailable"),
+            Self::NoEndpoint | Self::EndpointGone | Self::Endpoint(Failure::Connect(_) | Failure::Queue(_)) => {
+                (503, "Service Unavailable")
+            }
             Self::Endpoint(Failure::Timeout) => (504, "Gateway Timeout"),
             Self::Endpoint(Failure::Client(ClientError::Body(_))) => (400, "Bad Request"),
             Self::Endpoint(Failure::Client(_)) => return None,
             Self::Endpoint(_) | Self::MalformedBody => (502, "Bad Gateway"),
         })
+    }
+
+    /// Returns after how many seconds it is worth to try again, where that can be said.
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Limit(refusal) => refusal.retry_after(),
+            _ => self.status().is_some_and(|(status, _)| status == 503).then_some(1),
+        }
     }
 }
 
@@ -98,7 +128,7 @@ pub(super) async fn send(
             out.bytes.extend_from_slice(engineio_error::UNKNOWN_SESSION_RAW_RESPONSE.as_bytes());
         }
         (Error::UnknownSession, Some(request)) => unknown_session(request, keep_alive, &mut out.bytes),
-        _ => plain(status, reason, &error.to_string(), keep_alive, &mut out.bytes),
+        _ => plain(status, reason, &error.to_string(), error.retry_after(), keep_alive, &mut out.bytes),
     }
     if request.is_some_and(|request| request.method == Method::Head)
         && let Some(end) = memchr::memmem::find(&out.bytes, b"\r\n\r\n")
@@ -138,12 +168,12 @@ fn unknown_session(request: &Request, keep_alive: bool, out: &mut Vec<u8>) {
     finish(body, keep_alive, out);
 }
 
-fn plain(status: u16, reason: &str, text: &str, keep_alive: bool, out: &mut Vec<u8>) {
+fn plain(status: u16, reason: &str, text: &str, retry_after: Option<u32>, keep_alive: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
     write_line("Content-Type", b"text/plain; charset=utf-8", out);
     write_line("Content-Length", (text.len() + 1).to_string().as_bytes(), out);
-    if status == 503 {
-        write_line("Retry-After", b"1", out);
+    if let Some(seconds) = retry_after {
+        write_line("Retry-After", seconds.to_string().as_bytes(), out);
     }
     finish(&format!("{text}\n"), keep_alive, out);
 }

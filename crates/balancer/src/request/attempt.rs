@@ -11,10 +11,9 @@ use limpet_proto::http1::head::{self as http1_head, HeadError};
 use limpet_proto::http1::request_head::Slots;
 use limpet_proto::http1::response_head::ResponseHead;
 
-use super::head;
 use super::prepare::Request;
+use super::{announce, head, kept, slot};
 use crate::client::{Client, ClientError};
-use crate::clock;
 use crate::net::buffer::BUFFER_BYTES;
 use crate::net::connect;
 use crate::net::deadline::Deadline;
@@ -22,6 +21,7 @@ use crate::net::stream::{Outgoing, Stream};
 use crate::stats::Flight;
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Endpoint;
+use crate::upstream::queue::Refusal;
 use crate::worker::Worker;
 
 /// Interim responses that an endpoint may send before the final one.
@@ -70,6 +70,9 @@ pub enum Failure {
     /// The client did not send its body in time.
     #[error("no request body in time")]
     BodyTimeout,
+    /// The request has waited in vain for a slot of the endpoint.
+    #[error(transparent)]
+    Queue(Refusal),
 }
 
 /// Sends a request to an endpoint and waits for its response. A kept connection that turns out to be closed is
@@ -85,8 +88,9 @@ pub async fn send(
 ) -> Result<Response, Failure> {
     // Of an earlier endpoint there is nothing left to count.
     request.flight = None;
+    slot::hold(client, request, endpoint).await?;
     request.flight = Some(Flight::begin(endpoint));
-    let kept = worker.pool.borrow_mut().take(endpoint, request.repeatable, clock::coarse_ms());
+    let kept = kept::take(worker, client, request, endpoint);
     if kept.is_some() {
         request.flight.iter().for_each(Flight::reuse);
     }
@@ -109,7 +113,7 @@ pub async fn send(
         // Whoever asked decides whether that is a failure.
         Ok(response) if response.is_refusal() => {}
         Ok(_) => endpoint.health().handle_success(),
-        Err(Failure::Client(_) | Failure::BodyTimeout) => {}
+        Err(Failure::Client(_) | Failure::BodyTimeout | Failure::Queue(_)) => {}
         Err(failure) => request.upstream.note_failure(endpoint, &failure.to_string()),
     }
     result
@@ -119,7 +123,10 @@ pub async fn send(
 pub async fn accepts_connections(upstream: &Upstream, endpoint: &Endpoint) -> bool {
     let deadline = Deadline::new();
     deadline.set(upstream.config().connect_timeout);
-    connect::connect(endpoint.address(), &mut Outgoing::default(), &deadline).await.is_ok()
+    match announce::as_ourselves(upstream) {
+        Some(header) => announce::connect(endpoint, header, &deadline).await.is_ok(),
+        None => connect::connect(endpoint.address(), &mut Outgoing::default(), &deadline).await.is_ok(),
+    }
 }
 
 /// Takes the whole request body into [`Request::out`], so that the request can be offered to several endpoints.
@@ -150,8 +157,12 @@ async fn on_new_connection(
 ) -> Result<Response, Failure> {
     client.deadline().set(request.upstream.config().connect_timeout);
     let begun = Instant::now();
-    let connecting = connect::connect(endpoint.address(), &mut request.out, client.deadline());
-    let stream = connecting.await.map_err(Failure::Connect)?;
+    let connected = match announce::as_client(client, request) {
+        None => connect::connect(endpoint.address(), &mut request.out, client.deadline()).await,
+        // Rare: its state must not be a part of every connection's.
+        Some(header) => Box::pin(announce::connect(endpoint, header, client.deadline())).await,
+    };
+    let stream = connected.map_err(Failure::Connect)?;
     if let Some(flight) = &mut request.flight {
         flight.connected(begun);
     }

@@ -43,7 +43,7 @@ pub(super) async fn begin(
     let head = ResponseHead::parse(&head, request.method, &mut slots).map_err(Failure::Malformed)?;
     let passing = client.response_framing(head.framing, request.version);
     if head.lines.find(Known::ContentEncoding).is_some() {
-        return Ok(relay::write_head(worker, client, request, &head, passing, false));
+        return Ok(relay::write_head(worker, client, request, &head, (passing, false), endpoint));
     }
 
     let mut body = Body::new(head.framing);
@@ -72,11 +72,11 @@ pub(super) async fn begin(
         && let Some(tagged) = open_session(worker, request, load, endpoint, &held, &open)
     {
         let framing = Framing::Length(tagged.len() as u64);
-        let mut begun = relay::write_head(worker, client, request, &head, framing, true);
+        let mut begun = relay::write_head(worker, client, request, &head, (framing, true), endpoint);
         begun.out.bytes.extend_from_slice(&tagged);
         return Ok(Begun { body, client_framing: Framing::Empty, ..begun });
     }
-    let mut begun = relay::write_head(worker, client, request, &head, passing, false);
+    let mut begun = relay::write_head(worker, client, request, &head, (passing, false), endpoint);
     write_payload(passing, &held, &mut begun.out.bytes);
     if body.is_done() {
         write_end(passing, &mut begun.out.bytes);

@@ -11,6 +11,7 @@ use limpet_proto::http1::headers::Known;
 use limpet_proto::http1::request_head::RequestHead;
 use limpet_proto::http1::response_head::ResponseHead;
 
+use crate::affinity::cookie::Edit;
 use crate::client::Origin;
 use crate::config::Forwarded;
 
@@ -25,6 +26,8 @@ pub struct Rewrite<'a> {
     pub drop_accept_encoding: bool,
     /// Which headers tell the endpoint about the client.
     pub forwarded: Forwarded,
+    /// What changes in the cookies.
+    pub cookies: Option<Edit<'a>>,
 }
 
 /// Writes the head of a request for its endpoint.
@@ -44,12 +47,16 @@ pub fn write_request(request: &RequestHead<'_, '_>, origin: &Origin, rewrite: &R
         Known::TransferEncoding | Known::Upgrade | Known::ContentLength => true,
         Known::Host => request.target.authority.is_some(),
         Known::AcceptEncoding => rewrite.drop_accept_encoding,
+        Known::Cookie => rewrite.cookies.is_some(),
         Known::Forwarded => !origin.trusted || rewrite.forwarded.rfc7239,
         Known::XForwardedFor => !origin.trusted || rewrite.forwarded.x_forwarded,
         Known::XForwardedHost | Known::XForwardedProto | Known::XRealIp => !origin.trusted,
         _ => false,
     };
     request.lines.copy_without(request.connection, drop, out);
+    if let Some(edit) = &rewrite.cookies {
+        edit.write(&request.lines, out);
+    }
     write_forwarded(request, origin, rewrite.forwarded, out);
     // The length is written anew: endpoints differ in which blanks around it they accept.
     match request.framing {

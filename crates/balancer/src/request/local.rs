@@ -5,14 +5,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
+use limpet_proto::http1::head::HeadError;
 use limpet_proto::http1::request_head::RequestHead;
 use limpet_proto::http1::{Method, Version};
 
+use super::answer::{self, Error};
+use super::attempt::Failure;
 use super::head::write_line;
 use super::{Outcome, relay};
 use crate::access_log::Exchange;
 use crate::client::{Client, ClientError};
+use crate::limit::{self, Admission, Admitted, Refusal};
 use crate::net::stream::Outgoing;
+use crate::route::edits::{self, Facts};
 use crate::route::{Action, Route};
 use crate::shared::Shared;
 use crate::stats;
@@ -47,28 +52,39 @@ pub struct LocalRequest {
     pub client: IpAddr,
     /// The route that matched.
     pub route: Arc<Route>,
+    /// What the limits say of it, and the places that it holds.
+    pub admitted: Admitted,
     /// The answer.
     pub response: LocalResponse,
 }
 
 impl LocalRequest {
     /// Prepares the answer of a route that has no upstream.
-    pub(super) fn new(shared: &Shared, head: &RequestHead<'_, '_>, client: IpAddr, route: Arc<Route>) -> Self {
-        let response = match &route.action {
-            Action::Redirect(response) | Action::Respond(response) => response.clone(),
-            Action::Stats(page) => stats::page::answer(page, shared, head),
-            // Such a request is forwarded.
-            Action::Upstream(_) => LocalResponse::new(500),
+    ///
+    /// # Errors
+    /// When the answer needs a host and the request names none.
+    pub(super) fn new(
+        shared: &Shared,
+        head: &RequestHead<'_, '_>,
+        client: IpAddr,
+        route: Arc<Route>,
+        admitted: Admitted,
+    ) -> Result<Self, Error> {
+        let response = match (&admitted.admission, &route.action) {
+            (Admission::Refuse(refusal), _) => LocalResponse::refusal(*refusal),
+            (_, Action::Stats(page)) => stats::page::answer(page, shared, head),
+            _ => route.answer(head, client).ok_or(HeadError::Host)?,
         };
-        Self {
+        Ok(Self {
             method: head.method,
             version: head.version,
             keep_alive: head.keeps_alive(),
             expects_continue: head.expects_continue,
             client,
             route,
+            admitted,
             response,
-        }
+        })
     }
 }
 
@@ -76,6 +92,15 @@ impl LocalResponse {
     /// Makes a response without body.
     pub fn new(status: u16) -> Self {
         Self { status, ..Self::default() }
+    }
+
+    /// Makes the response to a request that a limit refuses.
+    fn refusal(refusal: Refusal) -> Self {
+        let response = Self::new(refusal.status().0).with_body("text/plain; charset=utf-8", format!("{refusal}\n"));
+        match refusal.retry_after() {
+            Some(seconds) => response.with_header("Retry-After", seconds.to_string()),
+            None => response,
+        }
     }
 
     /// Gives it a body.
@@ -125,13 +150,24 @@ impl LocalResponse {
 
 /// Serves one request to the end of its response.
 pub async fn serve(worker: &Worker, client: &mut Client, request: LocalRequest, log: &mut Exchange) -> Outcome {
-    if !request.expects_continue && drain(client).await.is_err() {
+    if let Admission::Wait(delay) = request.admitted.admission
+        && !limit::wait(client, delay).await
+    {
         log.failed(None, &ClientError::Gone);
         return Outcome::Close;
+    }
+    if !request.expects_continue
+        && let Err(failure) = drain(client).await
+    {
+        return answer::send(worker, client, None, &failure.into(), log).await;
     }
     let keep_alive = request.keep_alive && client.body_is_done() && !worker.is_stopping();
     let mut out = Outgoing::with_capacity(request.response.body.len() + 512);
     let sent_bytes = request.response.write(request.method, request.version, keep_alive, &mut out.bytes);
+    if !matches!(request.admitted.admission, Admission::Refuse(_)) {
+        let facts = Facts { client: request.client, endpoint: "" };
+        edits::apply(&request.route.config.response_headers, facts, &mut out.bytes);
+    }
     log.answered_here(request.response.status);
     log.gave(out.bytes.len());
     log.add_sent(sent_bytes);
@@ -147,14 +183,14 @@ pub async fn serve(worker: &Worker, client: &mut Client, request: LocalRequest, 
 }
 
 /// Reads a small request body to its end. What is left of a larger one ends with the connection.
-async fn drain(client: &mut Client) -> Result<(), ClientError> {
+async fn drain(client: &mut Client) -> Result<(), Failure> {
     let mut drained_bytes = 0;
     let mut body = Vec::new();
     while !client.body_is_done() && drained_bytes < MAX_DRAINED_BYTES {
         client.deadline().set(client.body_timeout());
         poll_fn(|cx| match client.poll_body(cx, &mut body) {
-            Poll::Pending => client.deadline().poll(cx).map(|()| Err(ClientError::Gone)),
-            ready => ready,
+            Poll::Pending => client.deadline().poll(cx).map(|()| Err(Failure::BodyTimeout)),
+            Poll::Ready(result) => Poll::Ready(result.map_err(Failure::Client)),
         })
         .await?;
         drained_bytes += body.len();

@@ -12,16 +12,21 @@ use limpet_proto::http1::request_head::RequestHead;
 use limpet_proto::http1::{Method, Version};
 
 use super::answer::Error;
-use super::head;
 use super::local::LocalRequest;
+use super::{head, slot};
+use crate::affinity::cookie::Surroundings;
+use crate::affinity::modes::{Said, Wish};
 use crate::affinity::{self, Binding, Evidence, LastTag, Plan};
 use crate::client::{Origin, address};
-use crate::config::Affinity;
+use crate::clock;
+use crate::limit::{self, Admitted};
 use crate::net::stream::Outgoing;
+use crate::route::edits::{self, Facts};
 use crate::route::{Action, Route};
 use crate::shared::Shared;
 use crate::stats::Flight;
 use crate::upstream::Upstream;
+use crate::upstream::queue::Slot;
 
 /// What a request says about its Engine.IO session.
 #[derive(Debug, Default)]
@@ -51,12 +56,20 @@ pub struct Request {
     pub route: Arc<Route>,
     /// Its upstream.
     pub upstream: Arc<Upstream>,
+    /// What the limits say of it, and the places that it holds.
+    pub admitted: Admitted,
     /// Where it is to go.
     pub plan: Plan,
     /// How that was decided.
     pub evidence: Evidence,
+    /// What it said about its affinity, for the response.
+    pub said: Said,
     /// Its Engine.IO session.
     pub session: Session,
+    /// The key of `balance = "hash"`, unless it is the client's address.
+    pub hash_key: Option<Box<[u8]>>,
+    /// The slot at an endpoint with a limit, while the request is there.
+    pub slot: Option<Slot>,
     /// The client's user agent, interned; 0 where nobody needs it.
     pub user_agent: u16,
     /// The head for the endpoint, and the part of the body that was taken.
@@ -104,38 +117,65 @@ impl Request {
 /// A request whose route is known.
 #[derive(Debug)]
 pub enum Prepared {
-    /// An endpoint is to answer it.
-    Forward(Request),
+    /// An endpoint is to answer it. Boxed, since it passes through many hands and each connection has room for one.
+    Forward(Box<Request>),
     /// Its route answers it.
     Local(LocalRequest),
+}
+
+impl Prepared {
+    /// Returns the client's address, behind trusted proxies too.
+    pub fn client(&self) -> IpAddr {
+        match self {
+            Self::Forward(request) => request.client,
+            Self::Local(request) => request.client,
+        }
+    }
+
+    /// Returns the route that matched.
+    pub fn route(&self) -> &Arc<Route> {
+        match self {
+            Self::Forward(request) => &request.route,
+            Self::Local(request) => &request.route,
+        }
+    }
 }
 
 /// Prepares a request.
 ///
 /// # Errors
-/// [`Error`] when no route matches or the query is ambiguous.
+/// [`Error`] when no route matches, the body is too large for it, or the query is ambiguous.
 pub fn prepare(
     shared: &Shared,
     origin: &Origin,
     last_tag: &mut LastTag,
     request: &RequestHead<'_, '_>,
 ) -> Result<Prepared, Error> {
-    let client = address::resolve(origin, &shared.listeners[origin.listener].config.trusted, &request.lines);
+    let listener = &shared.listeners[origin.listener];
+    let client = address::resolve(origin, &listener.config.trusted, &request.lines);
     let route = shared.routes.load().find(origin.listener, client, request).ok_or(Error::NoRoute)?;
+    if let Framing::Length(length) = request.framing
+        && route.max_body_bytes != 0
+        && length > route.max_body_bytes
+    {
+        return Err(Error::BodyTooLarge);
+    }
+    let admitted = limit::admit(&listener.in_progress, &route.limits, client, request);
     let Action::Upstream(upstream) = &route.action else {
-        return Ok(Prepared::Local(LocalRequest::new(shared, request, client, route)));
+        return LocalRequest::new(shared, request, client, route, admitted).map(Prepared::Local);
     };
     let upstream = Arc::clone(upstream);
     let query_text = request.target.query();
     let query = match query_text {
-        Some(text) if upstream.config().affinity.contains(&Affinity::Sid) => query::parse(text.as_bytes())?,
+        Some(text) if upstream.affinity.by_sid() => query::parse(text.as_bytes())?,
         _ => None,
     };
+    let Wish { choice, evidence, said, edit } = wish(shared, &upstream, request, client);
     let binding = match &query {
         Some(Query { sid: Some(sid), version, .. }) => {
-            affinity::bind(&upstream, &shared.tags.load(), last_tag, sid, *version)
+            affinity::bind(&upstream, &shared.tags.load(), last_tag, sid, *version, (choice, evidence))
         }
-        _ => Binding { plan: Plan::Balance, sid: None, evidence: Evidence::None },
+        _ => Binding::by(choice, evidence),
     };
     let session = match &query {
         Some(query) => Session {
@@ -159,17 +199,23 @@ pub fn prepare(
         // The body of a polling handshake must be readable.
         drop_accept_encoding: handshake && !request.upgrade,
         forwarded: upstream.config().forwarded,
+        cookies: edit,
     };
     head::write_request(request, origin, &rewrite, &mut out.bytes);
-    Ok(Prepared::Forward(Request {
+    edits::apply(&route.config.request_headers, Facts { client, endpoint: "" }, &mut out.bytes);
+    Ok(Prepared::Forward(Box::new(Request {
         method: request.method,
         version: request.version,
         keep_alive: request.keeps_alive(),
         upgrade: request.upgrade,
         client,
+        admitted,
         plan: binding.plan,
         evidence: binding.evidence,
+        said,
         session,
+        hash_key: slot::key(upstream.config(), request),
+        slot: None,
         user_agent,
         head_bytes: out.bytes.len(),
         out,
@@ -178,5 +224,21 @@ pub fn prepare(
         flushed_bytes: 0,
         route,
         upstream,
-    }))
+    })))
+}
+
+/// Asks the modes beside the sid.
+fn wish<'a>(shared: &Shared, upstream: &'a Upstream, request: &RequestHead<'_, '_>, client: IpAddr) -> Wish<'a> {
+    if upstream.affinity.is_empty() {
+        return Wish::default();
+    }
+    let (endpoints, keys) = (upstream.endpoints(), shared.tags.load());
+    let around = Surroundings {
+        upstream,
+        endpoints: &endpoints,
+        keys: keys.cookies(),
+        now: clock::coarse(),
+        unix: clock::unix(),
+    };
+    upstream.affinity.read(request, client, around)
 }

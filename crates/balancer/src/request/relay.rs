@@ -14,11 +14,13 @@ use super::answer::Error;
 use super::attempt::{Failure, Response};
 use super::head::{self, Framed};
 use super::prepare::Request;
-use super::{Served, handshake, session};
+use super::{Served, handshake, kept, session};
 use crate::access_log::Exchange;
+use crate::affinity::cookie::answer::Answer;
 use crate::client::{Client, ClientError, write_end, write_payload};
 use crate::clock;
 use crate::net::stream::{Outgoing, Stream};
+use crate::route::edits::{self, Facts};
 use crate::stats::Flight;
 use crate::upstream::endpoint::{Endpoint, Load};
 use crate::worker::Worker;
@@ -36,6 +38,8 @@ pub(super) struct Begun {
     /// Whether the endpoint accepts another request on this connection, and for how many seconds it waits for one.
     pub(super) endpoint_keeps_alive: bool,
     pub(super) keep_alive_timeout: Option<u64>,
+    /// What was read and what was written, if there is a cookie.
+    pub(super) cookie: Option<[char; 2]>,
 }
 
 /// Passes a response on. `load` is that of a request which no session or tunnel carries yet.
@@ -50,15 +54,18 @@ pub(super) async fn relay(
 ) -> Result<Served, Error> {
     log.answered(endpoint, response.status);
     if response.status == 101 {
-        return upgrade(worker, request, response, load, endpoint);
+        return upgrade(worker, request, response, load, endpoint, log);
     }
     // A handshake's load passes on to the session that it opens; any other request carries its load to its end.
     let (begun, _load) = if request.is_polling_handshake() && response.status == 200 {
         (Box::pin(handshake::begin(worker, client, request, &mut response, load, endpoint)).await?, None)
     } else {
-        (begin(worker, client, request, &mut response)?, load)
+        (begin(worker, client, request, &mut response, endpoint)?, load)
     };
-    let Begun { mut out, mut body, client_framing, closes_client, endpoint_keeps_alive, keep_alive_timeout } = begun;
+    let Begun { mut out, mut body, client_framing, closes_client, endpoint_keeps_alive, keep_alive_timeout, cookie } =
+        begun;
+    edit(request, endpoint, &mut out.bytes);
+    log.cookie(cookie);
     let mut stream = response.stream;
     let timeout = request.upstream.response_timeout();
     let mut sent_bytes = 0;
@@ -97,7 +104,7 @@ pub(super) async fn relay(
     session::count(worker, request, sent_bytes);
     // Bytes behind a response belong to no request: such a connection is not used again.
     if endpoint_keeps_alive && request.out.is_flushed() && client.body_is_done() && stream.input().is_empty() {
-        worker.pool.borrow_mut().put(endpoint, stream, keep_alive_timeout, clock::coarse_ms());
+        kept::put(worker, client, request, endpoint, stream, keep_alive_timeout);
     }
     let keep_alive = keeps_alive(worker, client, request) && !closes_client;
     Ok(Served::Passed { keep_alive })
@@ -116,7 +123,13 @@ pub(super) fn keeps_alive(worker: &Worker, client: &Client, request: &Request) -
 }
 
 /// Writes the client's head of a response whose body passes as it comes.
-fn begin(worker: &Worker, client: &Client, request: &Request, response: &mut Response) -> Result<Begun, Error> {
+fn begin(
+    worker: &Worker,
+    client: &Client,
+    request: &Request,
+    response: &mut Response,
+    endpoint: &Endpoint,
+) -> Result<Begun, Error> {
     let mut slots = Slots::new();
     let (head_bytes, rest) = response.stream.input().split_at(response.head_bytes);
     let head = ResponseHead::parse(head_bytes, request.method, &mut slots).map_err(Failure::Malformed)?;
@@ -124,7 +137,7 @@ fn begin(worker: &Worker, client: &Client, request: &Request, response: &mut Res
         session::close(worker, request);
     }
     let client_framing = client.response_framing(head.framing, request.version);
-    let begun = write_head(worker, client, request, &head, client_framing, false);
+    let begun = write_head(worker, client, request, &head, (client_framing, false), endpoint);
     response.stream.consume(response.head_bytes);
     Ok(begun)
 }
@@ -135,13 +148,14 @@ pub(super) fn write_head(
     client: &Client,
     request: &Request,
     head: &ResponseHead<'_, '_>,
-    client_framing: Framing,
-    rewritten: bool,
+    (client_framing, rewritten): (Framing, bool),
+    endpoint: &Endpoint,
 ) -> Begun {
     let mut out = Outgoing::with_capacity(head.lines.len_bytes() + 512);
     let keep_alive = keeps_alive(worker, client, request) && client_framing != Framing::UntilClose;
     let framed = Framed { framing: client_framing, rewritten, version: request.version, keep_alive };
     head::write_response(head, framed, &mut out.bytes);
+    let cookie = bind_client(worker, request, head, endpoint, &mut out.bytes);
     Begun {
         out,
         body: Body::new(head.framing),
@@ -149,7 +163,40 @@ pub(super) fn write_head(
         closes_client: client_framing == Framing::UntilClose,
         endpoint_keeps_alive: head.keeps_alive(),
         keep_alive_timeout: head.keep_alive_timeout,
+        cookie,
     }
+}
+
+/// Changes the head of a response as the route wants it.
+fn edit(request: &Request, endpoint: &Endpoint, out: &mut Vec<u8>) {
+    let facts = Facts { client: request.client, endpoint: endpoint.name() };
+    edits::apply(&request.route.config.response_headers, facts, out);
+}
+
+/// Lets the modes of affinity say in the client's head where its next request should go. Returns the cookie's letters.
+fn bind_client(
+    worker: &Worker,
+    request: &Request,
+    head: &ResponseHead<'_, '_>,
+    endpoint: &Endpoint,
+    out: &mut Vec<u8>,
+) -> Option<[char; 2]> {
+    let upstream = &*request.upstream;
+    if upstream.affinity.is_empty() {
+        return None;
+    }
+    let keys = worker.shared.tags.load();
+    let answer = Answer {
+        endpoint,
+        upstream,
+        head,
+        method: request.method,
+        by_sid: request.evidence.is_sid(),
+        keys: keys.cookies(),
+        now: clock::coarse(),
+        unix: clock::unix(),
+    };
+    upstream.affinity.write(&request.said, answer, out)
 }
 
 /// Moves what has arrived of a body to `out`, framed for the client; returns the bytes of payload.
@@ -208,6 +255,7 @@ fn upgrade(
     mut response: Response,
     load: Option<Load>,
     endpoint: &Arc<Endpoint>,
+    log: &mut Exchange,
 ) -> Result<Served, Error> {
     // A 101 that nobody asked for would turn the rest of the connection into somebody else's bytes.
     if !request.upgrade {
@@ -216,9 +264,13 @@ fn upgrade(
     let mut slots = Slots::new();
     let mut head = Vec::with_capacity(response.head_bytes);
     match ResponseHead::parse(&response.stream.input()[..response.head_bytes], request.method, &mut slots) {
-        Ok(parsed) => head::write_unchanged(&parsed, &mut head),
+        Ok(parsed) => {
+            head::write_unchanged(&parsed, &mut head);
+            log.cookie(bind_client(worker, request, &parsed, endpoint, &mut head));
+        }
         Err(error) => return Err(Failure::Malformed(error).into()),
     }
+    edit(request, endpoint, &mut head);
     response.stream.consume(response.head_bytes);
     // The session's load passes on to its tunnel.
     let load = load.or_else(|| session::upgrade(worker, request)).unwrap_or_else(|| Load::take(endpoint));

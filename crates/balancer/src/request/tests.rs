@@ -17,13 +17,14 @@ use crate::affinity::key::{KeyRing, generate_line};
 use crate::affinity::tag::TagKeys;
 use crate::client::Origin;
 use crate::client::frames::Frames;
-use crate::config::{Config, EndpointConfig, ListenerConfig, RouteConfig, UpstreamConfig};
+use crate::config::{Config, DnsConfig, EndpointConfig, ListenerConfig, RouteConfig, UpstreamConfig};
+use crate::discovery::Discovery;
 use crate::net::deadline;
 use crate::net::limit::Connections;
 use crate::route::Routes;
 use crate::shared::{Listener, Shared};
 use crate::tunnel::Engine;
-use crate::upstream::{Upstream, resolve};
+use crate::upstream::Upstream;
 
 /// Serves one request whose body comes in these frames; returns what the endpoint saw and what the client got.
 fn serve_frames(head: &str, frames: &[&[u8]], response: &'static [u8]) -> (String, Vec<Vec<u8>>) {
@@ -46,12 +47,11 @@ fn serve_frames(head: &str, frames: &[&[u8]], response: &'static [u8]) -> (Strin
         let _ticking = tokio::task::spawn_local(deadline::run());
         let endpoints = vec![EndpointConfig::new("127.0.0.1", port)];
         let upstream = Arc::new(Upstream::new(UpstreamConfig::new("test", endpoints)));
-        assert!(resolve::resolve(&upstream).await.is_empty());
+        Discovery::new(&[Arc::clone(&upstream)], DnsConfig::default()).unwrap().begin().await;
         let routes = Routes::new(&[RouteConfig::to("test")], vec![upstream], &[]).unwrap();
         let ring = KeyRing::parse(&generate_line(1), "test").unwrap();
         let config = ListenerConfig::new("test", "127.0.0.1:0".parse().unwrap());
-        let connections = Arc::new(Connections::new(Arc::default(), 0, 0, 0));
-        let listener = Listener { config, connections };
+        let listener = Listener::new(config, Connections::new(Arc::default(), 0, 0, 0), false);
         let timeout = Config::default().shutdown_timeout;
         let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), vec![listener], None, timeout));
         let engine = Engine::new(Arc::clone(&shared)).unwrap();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Reads a path as its endpoint may: escapes of plain characters decoded, empty and dot segments resolved (RFC 3986
 /// section 6.2.2). Only for matching, so that no spelling of a path escapes its route; the path travels as it is.
-pub(super) fn normalized(path: &str) -> Cow<'_, str> {
+pub(crate) fn normalized(path: &str) -> Cow<'_, str> {
     if !path.contains('%') && !path.contains("/.") && !path.contains("//") {
         return Cow::Borrowed(path);
     }

@@ -31,7 +31,7 @@ pub struct Look<'a> {
     /// The time after which browsers load it anew.
     pub refresh: Option<Duration>,
     /// Where it lies, for the links to its other forms.
-    pub uri: &'a str,
+    pub place: &'a str,
 }
 
 /// Writes the page.
@@ -92,11 +92,11 @@ impl Page {
         let ending = if snapshot.stopping { ", stopping" } else { "" };
         let uptime = span(u64::from(snapshot.uptime.0));
         self.write(format_args!("<p>process {}, up {uptime}{ending}</p><nav>", snapshot.pid));
-        let uri = Escaped(look.uri);
+        let place = Escaped(look.place);
         if look.refresh.is_some() {
-            self.write(format_args!("<a href=\"{uri};norefresh\">Stop refreshing</a>"));
+            self.write(format_args!("<a href=\"{place};norefresh\">Stop refreshing</a>"));
         }
-        self.write(format_args!("<a href=\"{uri};csv\">CSV</a><a href=\"{uri};json\">JSON</a></nav></header>"));
+        self.write(format_args!("<a href=\"{place};csv\">CSV</a><a href=\"{place};json\">JSON</a></nav></header>"));
     }
 
     fn listeners(&mut self, snapshot: &Snapshot) {

@@ -35,7 +35,7 @@ pub fn answer(page: &StatsPage, shared: &Shared, request: &RequestHead<'_, '_>) 
             .with_body("text/plain; charset=utf-8", "the page can only be read\n");
     }
     let snapshot = Snapshot::take(shared);
-    match form(&page.uri, request.target.path_and_query) {
+    match form(request.target.path_and_query) {
         Form::Csv => safe(LocalResponse::new(200)).with_body("text/plain; charset=utf-8", csv::write(&snapshot)),
         Form::Json => {
             let json = json::write(&snapshot, page.hide_version);
@@ -43,7 +43,8 @@ pub fn answer(page: &StatsPage, shared: &Shared, request: &RequestHead<'_, '_>) 
         }
         Form::Html { refresh } => {
             let refresh = page.refresh.filter(|_| refresh);
-            let look = html::Look { hide_version: page.hide_version, refresh, uri: &page.uri };
+            let place = place(request.target.query());
+            let look = html::Look { hide_version: page.hide_version, refresh, place: &place };
             safe(LocalResponse::new(200))
                 .with_header(
                     "Content-Security-Policy",
@@ -63,9 +64,14 @@ fn safe(response: LocalResponse) -> LocalResponse {
         .with_header("Referrer-Policy", "no-referrer")
 }
 
+/// Returns the page's own place, relative to the path that was asked for, so that no path can lead elsewhere.
+fn place(query: Option<&str>) -> String {
+    format!("?{}", query.unwrap_or_default().split(';').next().unwrap_or_default())
+}
+
 /// Reads the form from what follows the page's own place, as HAProxy does: words behind semicolons.
-fn form(uri: &str, target: &str) -> Form {
-    let words = || target.strip_prefix(uri).unwrap_or_default().split(';').skip(1);
+fn form(target: &str) -> Form {
+    let words = || target.split(';').skip(1);
     if words().any(|word| word == "csv") {
         Form::Csv
     } else if words().any(|word| word == "json") {
@@ -106,7 +112,6 @@ mod tests {
 
     #[test]
     fn the_form_is_behind_a_semicolon() {
-        let uri = "/haproxy?stats";
         let page = |refresh| Form::Html { refresh };
         for (target, expected) in [
             ("/haproxy?stats", page(true)),
@@ -116,8 +121,19 @@ mod tests {
             ("/haproxy?stats;norefresh", page(false)),
             ("/haproxy?statscsv", page(true)),
             ("/haproxy?stats;csvx", page(true)),
+            ("/stats;csv", Form::Csv),
+            ("/stats?;csv", Form::Csv),
         ] {
-            assert_eq!(form(uri, target), expected, "{target}");
+            assert_eq!(form(target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn links_lead_to_the_same_page() {
+        for (query, expected) in
+            [(None, "?"), (Some("stats"), "?stats"), (Some("stats;norefresh"), "?stats"), (Some(";csv"), "?")]
+        {
+            assert_eq!(place(query), expected, "{query:?}");
         }
     }
 

@@ -12,8 +12,11 @@ pub fn count(worker: &Worker, client: &Client, request: Option<&Request>, error:
     let status = error.status().map(|(status, _)| status);
     let what = match (error, status) {
         (Error::UnknownSession, _) => Some(Count::UnknownSessions),
-        (_, Some(403 | 413 | 429)) => Some(Count::Denied),
-        (Error::NoRoute | Error::NoEndpoint | Error::Endpoint(_) | Error::MalformedBody, _) => None,
+        (Error::Limit(_) | Error::BodyTooLarge | Error::TooManyConnections | Error::ProxyHeader(_), _)
+        | (_, Some(403 | 413 | 429)) => Some(Count::Denied),
+        (Error::NoRoute | Error::NoEndpoint | Error::EndpointGone | Error::Endpoint(_) | Error::MalformedBody, _) => {
+            None
+        }
         _ => Some(Count::RequestErrors),
     };
     let Some(request) = request else {

@@ -273,7 +273,11 @@ impl UpstreamRow {
             own: own.totals(),
             request_rate: Rates::of(&own.request_rate),
             idle: idle(own, now),
-            queue: Queue::default(),
+            queue: Queue {
+                current: upstream.queue.len() as u64,
+                max: upstream.queue.peak() as u64,
+                limit: Some(upstream.config().max_queue as u64),
+            },
             endpoints: rows,
         }
     }
@@ -308,8 +312,8 @@ impl EndpointRow {
             request_rate: Rates::of(&counters.request_rate),
             connection_rate: Rates::of(&counters.connection_rate),
             idle: idle(counters, now),
-            queue: Queue::default(),
-            checked: checked(upstream, endpoint),
+            queue: Queue { current: upstream.queue.waiting_for(endpoint) as u64, ..Queue::default() },
+            checked: checked(upstream, endpoint, now),
         }
     }
 }
@@ -333,6 +337,7 @@ fn state(upstream: &Upstream, endpoint: &Endpoint, now: Seconds) -> State {
         _ if health.is_down() => State::Down,
         AdminState::Drain => State::Drain,
         AdminState::Ready if endpoint.weight() == 0 => State::Drain,
+        AdminState::Ready if health.is_no_new() => State::NoNew,
         AdminState::Ready if health.is_ejected(now) => State::Ejected,
         AdminState::Ready if upstream.config().probe.is_none() => State::NotProbed,
         AdminState::Ready => State::Up,
@@ -340,17 +345,24 @@ fn state(upstream: &Upstream, endpoint: &Endpoint, now: Seconds) -> State {
 }
 
 /// Says what probes say: all that is known of an endpoint's health comes through here.
-fn checked(upstream: &Upstream, endpoint: &Endpoint) -> Option<Checked> {
+fn checked(upstream: &Upstream, endpoint: &Endpoint, now: Seconds) -> Option<Checked> {
     let probe = upstream.config().probe.as_ref()?;
-    let (status, text) = match endpoint.health().is_down() {
-        true => ("L4CON", "no connection"),
-        false => ("L4OK", "a connection was opened"),
+    let (last, history) = (endpoint.health().last_check(), endpoint.health().probed(now));
+    let check = last.check;
+    let text = match &*check.text {
+        "" => check.status.sentence().to_owned(),
+        said => format!("{}: {said}", check.status.sentence()),
     };
     Some(Checked {
-        status: status.to_owned(),
-        text: text.to_owned(),
+        status: format!("{}{}", if last.running { "* " } else { "" }, check.status.word()),
+        code: check.code,
+        took: last.at.map(|_| check.duration),
+        text,
+        failed: history.failed_checks,
+        downs: history.downs.into(),
+        since_change: history.since_change.0.into(),
+        downtime: history.downtime.0.into(),
         rise: probe.rise,
         fall: probe.fall,
-        ..Checked::default()
     })
 }

@@ -25,8 +25,8 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 /// Events of one turn. After that the requests of the worker have their turn.
 const EVENTS_PER_TURN: usize = 256;
 
-/// Tunnels with more to read that continue in one turn.
-const CONTINUED_PER_TURN: usize = 16;
+/// What may be read in one turn. Tunnels whose events come after that continue in the next one.
+const BYTES_PER_TURN: usize = 16 * SCRATCH_BYTES;
 
 /// The time between two steps of the pass for timeouts, and how many steps a whole pass takes.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -55,10 +55,27 @@ struct Inner {
     poll: Poll,
     events: Events,
     entries: Slab<Entry>,
-    scratch: Box<[u8]>,
+    scratch: Scratch,
     /// Tunnels with more to read than one turn allows.
     continued: VecDeque<usize>,
     sweep_from: usize,
+}
+
+/// The buffer that all tunnels read into, and how much was read in this turn.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    pub(super) bytes: Box<[u8]>,
+    pub(super) spent: usize,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Self {
+        Self { bytes: vec![0; SCRATCH_BYTES].into_boxed_slice(), spent: 0 }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.spent >= BYTES_PER_TURN
+    }
 }
 
 impl Engine {
@@ -77,7 +94,7 @@ impl Engine {
                 poll,
                 events: Events::with_capacity(EVENTS_PER_TURN),
                 entries: Slab::new(),
-                scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+                scratch: Scratch::new(),
                 continued: VecDeque::new(),
                 sweep_from: 0,
             }),
@@ -121,6 +138,8 @@ impl Engine {
             let mut is_more = false;
             tokio::select! {
                 biased;
+                // First, or else full batches would hold it back for as long as they come.
+                _ = sweep.tick() => self.sweep(),
                 ready = self.readiness.readable() => {
                     let Ok(mut ready) = ready else { return };
                     is_more = self.turn();
@@ -129,7 +148,6 @@ impl Engine {
                     }
                 }
                 () = self.bell.notified() => {}
-                _ = sweep.tick() => self.sweep(),
             }
             if self.go_on() {
                 self.bell.notify_one();
@@ -172,6 +190,7 @@ impl Engine {
         let mut inner = self.inner.borrow_mut();
         let mut events = std::mem::replace(&mut inner.events, Events::with_capacity(0));
         let polled = inner.poll.poll(&mut events, Some(Duration::ZERO));
+        inner.scratch.spent = 0;
         let mut count = 0;
         for event in events.iter().filter(|_| polled.is_ok()) {
             count += 1;
@@ -179,7 +198,11 @@ impl Engine {
             let Inner { entries, scratch, .. } = &mut *inner;
             // An entry that ended earlier in this batch has no more events.
             let Some(entry) = entries.get_mut(key) else { continue };
-            let turn = entry.handle_event(from, event, scratch);
+            let turn = if scratch.is_spent() {
+                entry.note_event(from, event)
+            } else {
+                entry.handle_event(from, event, scratch)
+            };
             self.settle(&mut inner, key, turn);
         }
         inner.events = events;
@@ -189,7 +212,8 @@ impl Engine {
     /// Continues tunnels that had more to read; returns whether some still have.
     fn go_on(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
-        for _ in 0..CONTINUED_PER_TURN {
+        inner.scratch.spent = 0;
+        while !inner.scratch.is_spent() {
             let Some(key) = inner.continued.pop_front() else { return false };
             let Inner { entries, scratch, .. } = &mut *inner;
             // A later tunnel may have taken the place; for it this is an idle turn.

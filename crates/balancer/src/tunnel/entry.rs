@@ -8,6 +8,7 @@ use limpet_proto::websocket::frame::{Heartbeat, Sender, first_text};
 
 use super::Tunnel;
 use super::close::{CloseReason, Closed};
+use super::engine::Scratch;
 use super::record::Record;
 use super::side::Side;
 use crate::clock;
@@ -100,8 +101,8 @@ impl Entry {
         [&mut self.client.socket, &mut self.upstream.socket]
     }
 
-    /// Takes what the reactor says about one socket.
-    pub(super) fn handle_event(&mut self, from: From, event: &mio::event::Event, scratch: &mut [u8]) -> Turn {
+    /// Keeps what the reactor says about one socket for a later turn.
+    pub(super) fn note_event(&mut self, from: From, event: &mio::event::Event) -> Turn {
         let (side, other) = self.sides(from);
         side.readable |= event.is_readable();
         side.end_announced |= event.is_read_closed();
@@ -109,19 +110,27 @@ impl Entry {
         if event.is_error() && (!other.is_flushed() || side.ended) && side.has_failed() {
             return self.broken(from);
         }
-        if !event.is_writable() || side.is_flushed() {
-            // Its turn comes when those before it have had theirs.
-            return if self.continued { Turn::Idle } else { self.pump(from, scratch) };
-        }
-        if side.flush().is_err() {
+        if event.is_writable() && side.flush().is_err() {
             return self.broken(from);
         }
-        // What was not read while this side was slow can be read now.
-        self.resume(scratch)
+        Turn::Again
+    }
+
+    /// Takes what the reactor says about one socket.
+    pub(super) fn handle_event(&mut self, from: From, event: &mio::event::Event, scratch: &mut Scratch) -> Turn {
+        let was_slow = event.is_writable() && !self.sides(from).0.is_flushed();
+        match self.note_event(from, event) {
+            // What was not read while this side was slow can be read now.
+            Turn::Again if was_slow => self.resume(scratch),
+            // Its turn comes when those before it have had theirs.
+            Turn::Again if self.continued => Turn::Idle,
+            Turn::Again => self.pump(from, scratch),
+            ended => ended,
+        }
     }
 
     /// Reads from both sides what can be read.
-    pub(super) fn resume(&mut self, scratch: &mut [u8]) -> Turn {
+    pub(super) fn resume(&mut self, scratch: &mut Scratch) -> Turn {
         match (self.pump(From::Client, scratch), self.pump(From::Upstream, scratch)) {
             (end @ Turn::End(_), _) | (_, end @ Turn::End(_)) => end,
             (Turn::Idle, Turn::Idle) => Turn::Idle,
@@ -130,13 +139,13 @@ impl Entry {
     }
 
     /// Reads from one side and sends to the other, for as long as both can and the budget of one buffer lasts.
-    pub(super) fn pump(&mut self, from: From, scratch: &mut [u8]) -> Turn {
+    pub(super) fn pump(&mut self, from: From, scratch: &mut Scratch) -> Turn {
         loop {
             let (source, target) = self.sides(from);
             if !source.readable || source.ended || !(target.is_flushed() || target.shut) {
                 return Turn::Idle;
             }
-            let count = match source.read(scratch) {
+            let count = match source.read(&mut scratch.bytes) {
                 Ok(0) => return self.end_of(from),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -145,10 +154,11 @@ impl Entry {
                 }
                 Err(_) => return self.broken(from),
             };
-            let is_full = count == scratch.len();
+            scratch.spent += count;
+            let is_full = count == scratch.bytes.len();
             // A short read has emptied the socket, unless the end of the stream lies behind it.
             source.readable = is_full || source.end_announced;
-            if self.pass_on(from, &scratch[..count]).is_err() {
+            if self.pass_on(from, &scratch.bytes[..count]).is_err() {
                 return self.broken(from.other());
             }
             if is_full {

@@ -9,11 +9,13 @@ use serde_json::json;
 
 use super::close::Closed;
 use crate::access_log;
+use crate::limit::concurrency::Place;
 use crate::net::limit::Permit;
 use crate::shared::Shared;
 use crate::stats::{Count, Counters};
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Load;
+use crate::upstream::queue::Slot;
 
 /// What is known about a tunnel and what it holds until it ends.
 #[derive(Debug)]
@@ -32,8 +34,26 @@ pub struct Record {
     pub upstream: Arc<Upstream>,
     /// The load that the tunnel is.
     pub load: Load,
+    /// What it has taken of limits, if there are any. Boxed, since few tunnels have some and every tunnel has room for it.
+    pub limits: Option<Box<Limits>>,
     /// The client connection that it counts as.
     pub permit: Permit,
+}
+
+/// What a tunnel has taken of limits, given back when it ends.
+#[derive(Debug)]
+pub struct Limits {
+    /// Its place among its client's tunnels.
+    pub place: Place,
+    /// Its slot at an endpoint.
+    pub slot: Option<Slot>,
+}
+
+impl Limits {
+    /// Keeps what there is.
+    pub fn of(place: Place, slot: Option<Slot>) -> Option<Box<Self>> {
+        (place.is_held() || slot.is_some()).then(|| Box::new(Self { place, slot }))
+    }
 }
 
 impl Record {

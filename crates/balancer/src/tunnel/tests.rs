@@ -59,6 +59,7 @@ fn record(tunnel_timeout: Duration, expect_open: bool) -> Record {
         user_agent: 0,
         upstream: Arc::new(Upstream::new(config)),
         load: Load::take(&endpoint),
+        limits: None,
         permit: connections.enter(address.ip()).unwrap(),
     }
 }

@@ -1,8 +1,12 @@
 //! Idle connections to endpoints, kept by each worker for itself; the one used last is used next.
 
+mod private;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::private::Private;
 use super::endpoint::Endpoint;
 use crate::net::stream::Stream;
 
@@ -18,7 +22,14 @@ const MAX_IDLE: usize = 1024;
 /// The idle connections of one worker.
 #[derive(Debug, Default)]
 pub struct Pool {
-    by_endpoint: HashMap<u64, Vec<Idle>>,
+    by_endpoint: HashMap<u64, Kept>,
+}
+
+/// The idle connections to one endpoint.
+#[derive(Debug)]
+struct Kept {
+    endpoint: Arc<Endpoint>,
+    idle: Vec<Idle>,
 }
 
 #[derive(Debug)]
@@ -31,9 +42,9 @@ struct Idle {
 impl Pool {
     /// Takes a connection to the endpoint that is still open; only a fresh one when the request may not be repeated.
     pub fn take(&mut self, endpoint: &Endpoint, repeatable: bool, now_ms: u64) -> Option<Stream> {
-        let idle = self.by_endpoint.get_mut(&endpoint.serial())?;
+        let idle = &mut self.by_endpoint.get_mut(&endpoint.serial())?.idle;
         while let Some(connection) = idle.pop() {
-            if !repeatable && now_ms.saturating_sub(connection.since_ms) >= FRESH.as_millis() as u64 {
+            if !repeatable && !connection.is_fresh(now_ms) {
                 // All others have been idle for longer; they may serve a request that can be repeated.
                 idle.push(connection);
                 return None;
@@ -46,29 +57,29 @@ impl Pool {
     }
 
     /// Keeps a connection, for one second less than the endpoint will.
-    pub fn put(&mut self, endpoint: &Endpoint, stream: Stream, keep_alive_timeout: Option<u64>, now_ms: u64) {
-        let keep = keep_alive_timeout.map_or(DEFAULT_KEEP, |seconds| Duration::from_secs(seconds.saturating_sub(1)));
-        if keep.is_zero() {
+    pub fn put(&mut self, endpoint: &Arc<Endpoint>, stream: Stream, keep_alive_timeout: Option<u64>, now_ms: u64) {
+        let connection = Idle::new(stream, keep_alive_timeout, now_ms);
+        let Some(connection) = connection.filter(|_| !endpoint.is_gone()) else {
             return;
-        }
-        let until_ms = now_ms.saturating_add(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX));
-        let idle = self.by_endpoint.entry(endpoint.serial()).or_default();
+        };
+        let empty = || Kept { endpoint: Arc::clone(endpoint), idle: Vec::new() };
+        let idle = &mut self.by_endpoint.entry(endpoint.serial()).or_insert_with(empty).idle;
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { stream, since_ms: now_ms, until_ms });
+            idle.push(connection);
         }
     }
 
-    /// Closes the connections that are too old or that the endpoint has closed.
+    /// Closes the connections that are too old, that the endpoint has closed, or whose endpoint has left its upstream.
     pub fn sweep(&mut self, now_ms: u64) {
-        self.by_endpoint.retain(|_, idle| {
-            idle.retain(|connection| connection.is_usable(now_ms));
-            !idle.is_empty()
+        self.by_endpoint.retain(|_, kept| {
+            kept.idle.retain(|connection| connection.is_usable(now_ms));
+            !kept.idle.is_empty() && !kept.endpoint.is_gone()
         });
     }
 
     /// Returns the number of idle connections.
     pub fn len(&self) -> usize {
-        self.by_endpoint.values().map(Vec::len).sum()
+        self.by_endpoint.values().map(|kept| kept.idle.len()).sum()
     }
 
     /// Returns whether there are no idle connections.
@@ -78,6 +89,18 @@ impl Pool {
 }
 
 impl Idle {
+    /// Keeps a connection for one second less than the endpoint will; `None` when that is no time at all.
+    fn new(stream: Stream, keep_alive_timeout: Option<u64>, now_ms: u64) -> Option<Self> {
+        let keep = keep_alive_timeout.map_or(DEFAULT_KEEP, |seconds| Duration::from_secs(seconds.saturating_sub(1)));
+        let until_ms = now_ms.saturating_add(u64::try_from(keep.as_millis()).unwrap_or(u64::MAX));
+        (!keep.is_zero()).then_some(Self { stream, since_ms: now_ms, until_ms })
+    }
+
+    /// Returns whether it may carry a request that must not be repeated.
+    fn is_fresh(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.since_ms) < FRESH.as_millis() as u64
+    }
+
     /// Whatever an endpoint sends on an idle connection, an end or bytes, makes the connection useless.
     fn is_usable(&self, now_ms: u64) -> bool {
         now_ms < self.until_ms && self.stream.is_quiet()
@@ -94,10 +117,11 @@ mod tests {
     use crate::upstream::endpoint::EndpointId;
 
     /// Two connections to an endpoint, idle since second 10, and the endpoint's ends of them.
-    fn pool(keep_alive_timeout: Option<u64>) -> (Pool, Endpoint, Vec<std::net::TcpStream>) {
+    fn pool(keep_alive_timeout: Option<u64>) -> (Pool, Arc<Endpoint>, Vec<std::net::TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let endpoint = Endpoint::new(EndpointId::derive(None, address), address, &EndpointConfig::new("test", 1));
+        let config = EndpointConfig::new("test", 1);
+        let endpoint = Arc::new(Endpoint::new(EndpointId::derive(None, address), address, &config));
         let mut pool = Pool::default();
         let far = (0..2).map(|_| {
             let near = std::net::TcpStream::connect(address).unwrap();
@@ -127,6 +151,17 @@ mod tests {
         assert!(pool.take(&endpoint, false, 10_999).is_some());
         assert!(pool.take(&endpoint, false, 11_000).is_none());
         assert!(pool.take(&endpoint, true, 11_000).is_some(), "it stays for those that can be repeated");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn no_connection_to_an_endpoint_that_is_gone_is_kept() {
+        let (mut pool, endpoint, _far) = pool(None);
+        let taken = pool.take(&endpoint, true, 10_000).unwrap();
+        endpoint.set_gone(true);
+        pool.sweep(10_000);
+        assert!(pool.is_empty());
+        pool.put(&endpoint, taken, None, 10_000);
+        assert!(pool.is_empty(), "a request that was in progress brings none back");
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -1,20 +1,15 @@
+use super::endpoint::Load;
+use super::health::{Check, CheckStatus};
 use super::*;
-use crate::config::{EndpointConfig, Forwarded, OutlierConfig};
+use crate::config::{Balance, EndpointConfig, OutlierConfig, ProbeConfig};
 
 fn upstream(balance: Balance, count: u16) -> Upstream {
     let config = UpstreamConfig {
-        name: "test".into(),
         balance,
-        affinity: vec![],
-        sid_tag: true,
-        endpoints: vec![],
         probe: None,
         outlier: OutlierConfig { failures: 1, ejection: Duration::from_secs(10) },
-        connect_timeout: Duration::from_secs(1),
-        response_timeout: Duration::from_secs(60),
         tunnel_timeout: Duration::from_secs(60),
-        max_held_body_bytes: 1024,
-        forwarded: Forwarded { x_forwarded: true, x_real_ip: true, rfc7239: false },
+        ..UpstreamConfig::new("test", Vec::new())
     };
     let upstream = Upstream::new(config);
     let endpoints = (1..=count).map(|port| {
@@ -59,6 +54,23 @@ fn failed_endpoints_are_left_out_unless_none_would_be_left() {
     assert_eq!(port(&upstream.choose(&tried).unwrap()), 1, "the last resort");
     let all: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id()).collect();
     assert!(upstream.choose(&all).is_none());
+}
+
+#[test]
+fn maintenance_is_believed_even_when_probes_are_not() {
+    let upstream = upstream(Balance::LeastConn, 2);
+    let endpoints = upstream.endpoints();
+    let bound = || endpoints.iter().map(|endpoint| upstream.takes_bound(endpoint)).collect::<Vec<_>>();
+    let fail = |endpoint: &Endpoint| {
+        let check = Check::new(CheckStatus::Layer4Connection, None, "");
+        endpoint.health().handle_check(check, &ProbeConfig::default(), Seconds(1));
+    };
+    fail(&endpoints[0]);
+    assert_eq!(bound(), [false, true]);
+    fail(&endpoints[1]);
+    assert_eq!(bound(), [true, true]);
+    endpoints[1].set_state(AdminState::Maintenance);
+    assert_eq!(bound(), [true, false]);
 }
 
 #[test]

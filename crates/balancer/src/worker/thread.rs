@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Worker;
+use crate::client::proxy::{self, Expected};
 use crate::client::{Origin, connection};
 use crate::clock;
 use crate::net::deadline;
@@ -88,7 +89,11 @@ async fn accept(worker: Rc<Worker>, index: usize, socket: tokio::net::TcpListene
         };
         let ip = peer.ip().to_canonical();
         let trusted = listener.config.trusted.iter().any(|network| network.contains(&ip));
-        let permit: Result<Permit, Refusal> = listener.connections.enter(ip);
+        let permit: Result<Permit, Refusal> = match proxy::expected(&listener.config, ip) {
+            // Whose connection it is will be known when its header has come.
+            Expected::Header => listener.connections.enter_unnamed(),
+            _ => listener.connections.enter(ip),
+        };
         // The connection's task ends with its connection, or with the runtime; its permit counts it until then.
         tokio::task::spawn_local(connection::serve(
             Rc::clone(&worker),

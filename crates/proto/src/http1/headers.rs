@@ -7,12 +7,16 @@ pub enum Known {
     Other,
     /// `Accept-Encoding`
     AcceptEncoding,
+    /// `Cache-Control`
+    CacheControl,
     /// `Connection`
     Connection,
     /// `Content-Encoding`
     ContentEncoding,
     /// `Content-Length`
     ContentLength,
+    /// `Cookie`
+    Cookie,
     /// `Expect`
     Expect,
     /// `Forwarded`
@@ -25,6 +29,8 @@ pub enum Known {
     Origin,
     /// `Proxy-Connection`
     ProxyConnection,
+    /// `Set-Cookie`
+    SetCookie,
     /// `TE`
     Te,
     /// `Trailer`
@@ -51,6 +57,7 @@ impl Known {
         let (candidate, known) = match (name.len(), name.as_bytes().first().map(u8::to_ascii_lowercase)) {
             (2, _) => ("te", Self::Te),
             (4, _) => ("host", Self::Host),
+            (6, Some(b'c')) => ("cookie", Self::Cookie),
             (6, Some(b'e')) => ("expect", Self::Expect),
             (6, _) => ("origin", Self::Origin),
             (7, Some(b't')) => ("trailer", Self::Trailer),
@@ -59,7 +66,9 @@ impl Known {
             (9, _) => ("x-real-ip", Self::XRealIp),
             (10, Some(b'c')) => ("connection", Self::Connection),
             (10, Some(b'k')) => ("keep-alive", Self::KeepAlive),
+            (10, Some(b's')) => ("set-cookie", Self::SetCookie),
             (10, _) => ("user-agent", Self::UserAgent),
+            (13, _) => ("cache-control", Self::CacheControl),
             (14, _) => ("content-length", Self::ContentLength),
             (15, Some(b'a')) => ("accept-encoding", Self::AcceptEncoding),
             (15, _) => ("x-forwarded-for", Self::XForwardedFor),
@@ -144,6 +153,9 @@ mod tests {
             ("", Known::Other),
             ("Keep-Alive", Known::KeepAlive),
             ("User-Agent", Known::UserAgent),
+            ("COOKIE", Known::Cookie),
+            ("Set-cookie", Known::SetCookie),
+            ("cache-Control", Known::CacheControl),
             ("Proxy-Connection", Known::ProxyConnection),
         ] {
             assert_eq!(Known::of(name), known, "{name}");

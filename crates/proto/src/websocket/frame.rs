@@ -3,11 +3,10 @@
 //! Payloads are never buffered: the cursor keeps a partial header, or how much of a payload is still to come. Bytes
 //! fed in any pieces give the same sum of results as the same bytes fed at once.
 
-mod header;
 #[cfg(test)]
 mod tests;
 
-use header::{Header, MAX_HEADER_BYTES, Opcode};
+use super::header::{Header, MAX_HEADER_BYTES, Opcode};
 
 /// Close code that stands for a Close frame without one (RFC 6455 section 7.1.5).
 const NO_STATUS: u16 = 1005;
@@ -189,7 +188,7 @@ impl Cursor {
         }
         let [mask0, mask1, ..] = header.mask;
         match (header.opcode, header.payload_len) {
-            (Opcode::Text, 1) if header.fin && !header.extended => {
+            (Opcode::Text, 1) if header.fin && header.extension == 0 => {
                 self.state = State::SingleCharacter { mask: mask0 };
                 rest
             }
@@ -223,7 +222,7 @@ impl Cursor {
 /// UTF-8.
 pub fn first_text(bytes: &[u8]) -> Option<&[u8]> {
     let header = Header::read(bytes, Sender::Server, false).ok()??;
-    if header.opcode != Opcode::Text || !header.fin || header.extended {
+    if header.opcode != Opcode::Text || !header.fin || header.extension != 0 {
         return None;
     }
     let payload = bytes.get(header.header_len..)?;

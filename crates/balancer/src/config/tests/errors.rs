@@ -51,23 +51,46 @@ fn values_say_what_would_be_right() {
         (
             6,
             "balance = \"leastconn\"",
-            "upstream.app.balance: unknown algorithm \"leastconn\"; use one of least_conn, round_robin",
+            "upstream.app.balance: unknown algorithm \"leastconn\"; use one of least_conn, round_robin, random2, source, hash, first",
         ),
         (6, "sid_tag = \"yes\"", "upstream.app.sid_tag: \"yes\" is neither true nor false"),
-        (6, "affinity = [{ by = \"cookie\" }]", "upstream.app.affinity[1].by: unknown affinity \"cookie\"; use sid"),
-        (6, "affinity = [{ by = \"sid\" }, { by = \"sid\" }]", "upstream.app.affinity[2]: is listed twice"),
-        (6, "affinity = [{}]", "upstream.app.affinity[1]: lacks its mode; write { by = \"sid\" }"),
-        (
-            6,
-            "affinity = \"sid\"",
-            "upstream.app.affinity: expected a list of tables, found a string; write [{ by = \"sid\" }]",
-        ),
         (
             6,
             "probe = \"http\"",
             "upstream.app.probe: \"http\" is not a probe; write off, on or a table such as { interval = \"2s\" }",
         ),
         (6, "probe = { rise = 0 }", "upstream.app.probe.rise: \"0\" is not a whole number from 1"),
+        (
+            6,
+            "probe = { http = \"POST /\" }",
+            "upstream.app.probe.http: \"POST /\" is not a request; write GET, HEAD or OPTIONS and a path, as in \"GET /health\"",
+        ),
+        (
+            6,
+            "probe = { expect = \"200\" }",
+            "upstream.app.probe: describes a response and lacks its request; add http = \"GET /health\"",
+        ),
+        (
+            6,
+            "probe = { http = \"HEAD /\", body = \"ok\" }",
+            "upstream.app.probe: body cannot be looked for, since a HEAD has none; write http = \"GET ...\"",
+        ),
+        (
+            6,
+            "probe = { http = \"/\", expect = \"20x\" }",
+            "upstream.app.probe.expect: \"20x\" is not a status; write for example \"200\", \"2xx\" or \"200-299\"",
+        ),
+        (6, "send_proxy = \"any\"", "upstream.app.send_proxy: unknown PROXY version \"any\"; use one of off, v1, v2"),
+        (
+            3,
+            "accept_proxy = \"v3\"",
+            "listener.web.accept_proxy: unknown PROXY version \"v3\"; use one of off, v1, v2, any",
+        ),
+        (
+            3,
+            "proxy_from = \"10.0.0.0/8\"",
+            "listener.web.proxy_from: has no effect while no PROXY header is accepted; add accept_proxy = \"any\"",
+        ),
         (6, "probe = { intervall = \"2s\" }", "upstream.app.probe.intervall: unknown key; did you mean \"interval\"?"),
         (
             6,
@@ -90,7 +113,7 @@ fn values_say_what_would_be_right() {
         (
             3,
             "zzz = 1",
-            "listener.web.zzz: unknown key; use one of bind, trusted, max_connections, max_connections_per_client, max_head, head_timeout, body_timeout, idle_timeout",
+            "listener.web.zzz: unknown key; use one of bind, trusted, accept_proxy, proxy_from, proxy_required, max_connections, max_connections_per_client, max_requests_per_client, max_upgrades_per_client, max_head, head_timeout, body_timeout, idle_timeout",
         ),
     ] {
         let mut lines: Vec<&str> = SMALL.lines().collect();
@@ -99,6 +122,68 @@ fn values_say_what_would_be_right() {
         let expected = format!("{}: {expected}", at + 1);
         assert_eq!(errors(&lines.join("\n")), [expected], "{key}");
     }
+}
+
+#[test]
+fn replicas_say_what_would_be_right() {
+    for (replicas, expected) in [
+        ("4", ": expected a table, found a number; write { command = [\"node\", \"server.js\"], count = 4 }"),
+        ("{}", ": no command to start; write for example command = [\"node\", \"server.js\"]"),
+        (
+            "{ command = \"node server.js\" }",
+            ".command: expected a list, found a string; write [\"node\", \"server.js\"]",
+        ),
+        ("{ command = [\"a\"], count = 257 }", ".count: \"257\" is not a number of processes from 0 to 256"),
+        (
+            "{ command = [\"a\"], base_port = 70000 }",
+            ".base_port: \"70000\" is not a port; ports are numbers up to 65535",
+        ),
+        (
+            "{ command = [\"a\"], count = 2, base_port = 65533 }",
+            ".base_port: the ports end before twice the number of replicas; choose a lower one, or 0 for free ones",
+        ),
+    ] {
+        let text = format!("{SMALL}replicas = {replicas}\n");
+        assert_eq!(errors(&text), [format!("5: upstream.app.replicas{expected}")], "{replicas}");
+    }
+    let fits = "replicas = { command = [\"a\"], count = 2, base_port = 65532 }\n";
+    let alone = SMALL.replace("endpoints = [\"app01:3000\"]\n", fits);
+    assert_eq!(load(&alone).unwrap().upstreams[0].replicas.as_ref().unwrap().base_port, 65_532);
+}
+
+#[test]
+fn rate_limits_say_what_would_be_right() {
+    for (limit, expected) in [
+        ("5", ": expected a table, found a number; write { per = \"client\", rate = \"100/s\" }"),
+        ("{}", ": lacks its rate; write for example rate = \"100/s\""),
+        (
+            "{ rate = \"5\" }",
+            ".rate: \"5\" is not a rate; write requests per second or minute, such as \"100/s\" or \"30/m\"",
+        ),
+        ("{ rate = \"0/s\" }", ".rate: \"0/s\" is out of range; rates are from \"1/m\" to \"4000000/s\""),
+        (
+            "{ rate = \"5/s\", per = \"ip\" }",
+            ".per: \"ip\" cannot be counted by; use \"client\", \"route\" or \"header:NAME\"",
+        ),
+        (
+            "{ rate = \"5/s\", per = \"header:a b\" }",
+            ".per: \"a b\" is not the name of a header; write for example \"header:X-Api-Key\"",
+        ),
+        ("{ rate = \"5/s\", burst = -1 }", ".burst: \"-1\" is not a number of requests from 0 to 1000000"),
+        (
+            "{ rate = \"5/s\", status = 200 }",
+            ".status: \"200\" is not the status of a refusal; write 503 or 429, or another from 400 to 599",
+        ),
+        ("{ rate = \"5/s\", keys = 0 }", ".keys: \"0\" is not a number of keys from 1 to 10000000"),
+        ("{ rate = \"5/s\", delay = 1, nodelay = true }", ": has delay and nodelay; keep one of them"),
+        ("{ rate = \"5/s\", nodelai = 1 }", ".nodelai: unknown key; did you mean \"nodelay\"?"),
+    ] {
+        let text = format!("{SMALL}[[route]]\nupstream = \"app\"\nrate_limit = {limit}\n");
+        assert_eq!(errors(&text), [format!("7: route[1].rate_limit{expected}")], "{limit}");
+    }
+    let many = "{ rate = \"5/s\" }, ".repeat(9);
+    let text = format!("{SMALL}[[route]]\nupstream = \"app\"\nrate_limit = [{many}]\n");
+    assert_eq!(errors(&text), ["7: route[1].rate_limit: 9 limits are too many; a route has at most 8"]);
 }
 
 #[test]
@@ -140,7 +225,10 @@ fn what_refers_to_nothing_is_an_error() {
             "[[route]]\nlistener = \"public\"\nupstream = \"app\"",
             &["6: route[1].listener: unknown listener \"public\"; use web"],
         ),
-        ("[[route]]\nhost = \"a.b\"", &["5: route[1].upstream: is missing; name the upstream of the route"]),
+        (
+            "[[route]]\nhost = \"a.b\"",
+            &["5: route[1].upstream: is missing; name the upstream of the route, or what it serves"],
+        ),
         (
             "[[route]]\nupstream = \"app\"\n[[route]]\nhost = \"a.b\"\nupstream = \"app\"",
             &["7: route[2]: is never reached; route 1 (line 5) takes all its requests. Put it before that"],

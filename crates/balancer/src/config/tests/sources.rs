@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::super::{AccessLog, Config, Draft, KeySource, Origin, ProbeConfig, Setting, UpstreamConfig};
+use super::super::{
+    AcceptProxy, AccessLog, Config, Draft, KeySource, Origin, ProbeConfig, SendProxy, Setting, UpstreamConfig,
+};
 use super::{SMALL, all, endpoint, everything_to, nothing};
 
 /// Makes a lookup of these variables.
@@ -25,6 +27,8 @@ fn the_environment_alone_can_configure() {
             ("LIMPET_LISTEN", "8000"),
             ("LIMPET_UPSTREAM", "app01:3000, app02:3000 app03:3000"),
             ("LIMPET_KEY", "0:secret"),
+            ("LIMPET_ACCEPT_PROXY", "any"),
+            ("LIMPET_PROXY_FROM", "10.0.0.0/8, ::1"),
             ("LIMPET_WORKERS", "2"),
             ("LIMPET_MAX_CONNECTIONS", "500"),
             ("LIMPET_ACCESS_LOG", "text"),
@@ -32,6 +36,7 @@ fn the_environment_alone_can_configure() {
     )
     .unwrap();
     assert_eq!(config.listeners[0].bind, all(8000));
+    assert_eq!((config.listeners[0].accept_proxy, config.listeners[0].proxy_from.len()), (AcceptProxy::Any, 2));
     let endpoints = ["app01", "app02", "app03"].map(|host| endpoint(host, 3000)).to_vec();
     assert_eq!(config.upstreams, [UpstreamConfig::new("default", endpoints)]);
     assert_eq!(config.routes, [everything_to("default")]);
@@ -68,6 +73,9 @@ fn flags_count_before_the_environment() {
     let mut draft = Draft::from_file("limpet.toml", SMALL, &lookup);
     draft.apply_environment(&lookup);
     for (flag, setting, value) in [
+        ("--accept-proxy", Setting::AcceptProxy, "v1"),
+        ("--proxy-from", Setting::ProxyFrom, "10.0.0.0/8"),
+        ("--send-proxy", Setting::SendProxy, "v2"),
         ("--workers", Setting::Workers, "3"),
         ("--key-file", Setting::KeyFile, "/flag"),
         ("--trusted", Setting::Trusted, "10.0.0.0/8,fd00::/8"),
@@ -84,7 +92,9 @@ fn flags_count_before_the_environment() {
     assert_eq!(config.key, KeySource::File(PathBuf::from("/flag")));
     assert_eq!(config.listeners[0].bind, all(1));
     assert_eq!(config.listeners[0].trusted.len(), 2);
+    assert_eq!((config.listeners[0].accept_proxy, config.listeners[0].proxy_from.len()), (AcceptProxy::V1, 1));
     let upstream = &config.upstreams[0];
+    assert_eq!(upstream.send_proxy, SendProxy::V2);
     assert_eq!((upstream.sid_tag, &upstream.probe, upstream.balance.as_str()), (false, &None, "round_robin"));
     assert_eq!((upstream.response_timeout.as_secs(), upstream.tunnel_timeout.as_secs()), (5, 6));
 }

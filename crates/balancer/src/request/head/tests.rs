@@ -7,7 +7,7 @@ fn request(head: &str, trusted: bool, forwarded: Forwarded) -> String {
     let mut slots = Slots::new();
     let request = RequestHead::parse(head.as_bytes(), &mut slots).unwrap();
     let origin = Origin::new("192.0.2.7:1234".parse().unwrap(), trusted, 0);
-    let rewrite = Rewrite { sid: None, default_host: "chat", drop_accept_encoding: false, forwarded };
+    let rewrite = Rewrite { sid: None, default_host: "chat", drop_accept_encoding: false, forwarded, cookies: None };
     let mut out = Vec::new();
     write_request(&request, &origin, &rewrite, &mut out);
     String::from_utf8(out).unwrap()
@@ -70,8 +70,13 @@ fn the_sid_is_replaced_in_place() {
     let mut slots = Slots::new();
     let request = RequestHead::parse(head.as_bytes(), &mut slots).unwrap();
     let origin = Origin::new("[2001:db8::1]:1".parse().unwrap(), false, 0);
-    let rewrite =
-        Rewrite { sid: Some((10..16, "abc")), default_host: "chat", drop_accept_encoding: false, forwarded: RFC };
+    let rewrite = Rewrite {
+        sid: Some((10..16, "abc")),
+        default_host: "chat",
+        drop_accept_encoding: false,
+        forwarded: RFC,
+        cookies: None,
+    };
     let mut out = Vec::new();
     write_request(&request, &origin, &rewrite, &mut out);
     assert_eq!(

@@ -3,6 +3,7 @@
 use mio::{Events, Interest, Poll, Token};
 
 use super::super::close::{CloseReason, Closed};
+use super::super::engine::Scratch;
 use super::super::entry::{Entry, From, Turn};
 use super::*;
 
@@ -15,7 +16,7 @@ struct Driven {
     entry: Entry,
     poll: Poll,
     events: Events,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     client: TcpStream,
     endpoint: TcpStream,
     ended: Option<CloseReason>,
@@ -40,7 +41,7 @@ impl Driven {
         for (number, socket) in entry.sockets().into_iter().enumerate() {
             poll.registry().register(socket, Token(number), Interest::READABLE | Interest::WRITABLE).unwrap();
         }
-        let (events, scratch) = (Events::with_capacity(8), vec![0; 64 * 1024]);
+        let (events, scratch) = (Events::with_capacity(8), Scratch::new());
         Self { entry, poll, events, scratch, client, endpoint, ended: None }
     }
 
@@ -216,4 +217,25 @@ fn a_tunnel_waits_once_among_those_that_continue() {
     assert!(driven.client.read(&mut passed).is_err(), "it read before its turn");
     driven.entry.continued = false;
     assert_eq!(driven.entry.resume(&mut driven.scratch), Turn::Again);
+}
+
+#[test]
+fn what_comes_after_the_budget_of_a_turn_passes_in_the_next() {
+    let mut driven = Driven::new();
+    driven.endpoint.write_all(TEXT_TO_CLIENT).unwrap();
+    driven.client.set_nonblocking(true).unwrap();
+    let mut is_announced = false;
+    while !is_announced {
+        driven.poll.poll(&mut driven.events, Some(PATIENCE)).unwrap();
+        for event in &driven.events {
+            let from = if event.token() == Token(0) { From::Client } else { From::Upstream };
+            is_announced |= from == From::Upstream && event.is_readable();
+            assert_eq!(driven.entry.note_event(from, event), Turn::Again);
+        }
+    }
+    assert!(driven.client.read(&mut [0]).is_err(), "it read before its turn");
+    assert_eq!(driven.entry.resume(&mut driven.scratch), Turn::Idle);
+    driven.client.set_nonblocking(false).unwrap();
+    assert_eq!(read_exact(&mut driven.client, TEXT_TO_CLIENT.len()), TEXT_TO_CLIENT);
+    assert_eq!(driven.scratch.spent, TEXT_TO_CLIENT.len());
 }

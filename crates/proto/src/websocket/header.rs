@@ -2,7 +2,7 @@
 //!
 //! Checks run in the order of the bytes, so a header that arrives in parts fails for the same reason as a whole one.
 
-use super::{FrameError, Sender};
+use super::frame::{FrameError, Sender};
 
 /// Longest header in bytes: two, eight of extended length, four of mask.
 pub(super) const MAX_HEADER_BYTES: usize = 14;
@@ -42,8 +42,8 @@ impl Opcode {
 pub(super) struct Header {
     pub(super) opcode: Opcode,
     pub(super) fin: bool,
-    /// Whether an extension bit is set, so that the payload is not what it seems.
-    pub(super) extended: bool,
+    /// The three extension bits, RSV1 first, as the number 0 to 7; unless 0, the payload is not what it seems.
+    pub(super) extension: u8,
     /// Zero for unmasked frames, which makes unmasking harmless.
     pub(super) mask: [u8; 4],
     pub(super) payload_len: u64,
@@ -81,9 +81,9 @@ impl Header {
             (true, Some((mask, rest))) => (*mask, rest),
             (true, None) => return Ok(None),
         };
-        let extended = first & 0x70 != 0;
+        let extension = (first >> 4) & 0x07;
         let header_len = bytes.len() - rest.len();
-        Ok(Some(Self { opcode, fin, extended, mask, payload_len, header_len }))
+        Ok(Some(Self { opcode, fin, extension, mask, payload_len, header_len }))
     }
 }
 

@@ -1,0 +1,396 @@
+//! Which endpoints may be chosen: a snapshot, made anew when health, states or weights change.
+//!
+//! The first tier is used; the next ones only for requests that every endpoint of the one before has failed. A change
+//! calls [`note_change`]; besides, every snapshot is looked at again each second, for ejections end and slow starts go
+//! on by time alone.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use super::hash::Base;
+use super::hash::rendezvous::Rendezvous;
+use super::schedule;
+use crate::config::AdminState;
+use crate::table::Seconds;
+use crate::upstream::Upstream;
+use crate::upstream::cell::Cell;
+use crate::upstream::endpoint::Endpoint;
+
+/// A unit of weight in a snapshot, as in HAProxy: a slow start begins at a sixteenth.
+pub(super) const WEIGHT_SCALE: u32 = 16;
+
+/// What a step of load costs an endpoint of weight 1.
+const STEP: u32 = 256 * WEIGHT_SCALE * 1024;
+
+/// Up to how many endpoints have exact turns: longer lists would hold the lock for too long.
+const EXACT_TURNS: usize = 64;
+
+/// Counts the changes of all endpoints of this process.
+static CHANGES: AtomicU32 = AtomicU32::new(0);
+
+/// Notes that the health, the state, the weight or a limit of some endpoint has changed.
+pub(crate) fn note_change() {
+    CHANGES.fetch_add(1, Ordering::Release);
+}
+
+/// A snapshot of an upstream's endpoints for choices.
+#[derive(Debug)]
+pub(crate) struct Tiers {
+    /// Which endpoints may be chosen, in the order in which they are preferred. None is empty.
+    pub(super) tiers: Vec<Tier>,
+    /// Whether some endpoint has a limit of requests or sessions.
+    pub(super) limited: bool,
+    /// What hashes work with: all endpoints but backups, and all backups.
+    pub(super) bases: [Arc<Base>; 2],
+    /// The endpoints in their order, with their rank and weight: what the snapshot was made from.
+    standings: Vec<Standing>,
+    changes: AtomicU32,
+    looked_at: AtomicU32,
+}
+
+/// Endpoints among which a choice is made.
+#[derive(Debug)]
+pub(crate) struct Tier {
+    pub(super) seats: Vec<Seat>,
+    /// Of each seat, the counters and what a unit of load costs it.
+    pub(super) cells: Vec<(&'static Cell, u32)>,
+    /// Of each endpoint of the base, one more than its seat here; 0 if it has none.
+    pub(super) seat_of: Vec<u16>,
+    pub(super) is_backup: bool,
+    /// Whether all weights are the same.
+    pub(super) is_even: bool,
+    pub(super) total_weight: u32,
+    schedule: OnceLock<Box<[u16]>>,
+    map: OnceLock<Box<[u16]>>,
+    rendezvous: OnceLock<Rendezvous>,
+}
+
+/// Whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    /// Held while what the endpoints are ahead is changed.
+    lock: Mutex<()>,
+    /// The serial number of the endpoint that had the last turn.
+    last: AtomicU64,
+    /// For more than [`EXACT_TURNS`] endpoints.
+    next: AtomicUsize,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        // No endpoint has this number.
+        Self { lock: Mutex::default(), last: AtomicU64::new(u64::MAX), next: AtomicUsize::new(0) }
+    }
+}
+
+/// An endpoint in a tier.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(super) endpoint: Arc<Endpoint>,
+    cell: &'static Cell,
+    /// Sixteenths of the configured unit.
+    pub(super) weight: u32,
+    /// The sum of the weights of the seats before it.
+    pub(super) weight_before: u32,
+    slots: u32,
+}
+
+impl Seat {
+    /// Returns whether a request would find a free slot.
+    pub(super) fn has_room(&self) -> bool {
+        self.slots == 0 || self.cell.in_use.load(Ordering::Relaxed) < self.slots
+    }
+
+    pub(super) fn load(&self) -> u32 {
+        self.cell.load()
+    }
+}
+
+/// What a snapshot says of one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Standing {
+    serial: u64,
+    rank: Option<Rank>,
+    /// As configured.
+    weight: u32,
+    /// Sixteenths, within a slow start less than configured.
+    effective_weight: u32,
+    slots: u32,
+    max_sessions: u32,
+}
+
+/// How much an endpoint is preferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Ready,
+    ReadyBackup,
+    Ejected,
+    EjectedBackup,
+    Down,
+    DownBackup,
+}
+
+impl Standing {
+    fn of(endpoint: &Endpoint, slow_start: Duration, now: Seconds) -> Self {
+        let (health, weight) = (endpoint.health(), endpoint.weight());
+        let rank = if endpoint.state() != AdminState::Ready || weight == 0 {
+            None
+        } else {
+            match (endpoint.is_backup(), health.is_down(), health.is_ejected(now)) {
+                (_, false, _) if health.is_no_new() => None,
+                (false, false, false) => Some(Rank::Ready),
+                (true, false, false) => Some(Rank::ReadyBackup),
+                (false, false, true) => Some(Rank::Ejected),
+                (true, false, true) => Some(Rank::EjectedBackup),
+                (false, true, _) => Some(Rank::Down),
+                (true, true, _) => Some(Rank::DownBackup),
+            }
+        };
+        let grown = grown(endpoint, slow_start, now);
+        let share = |whole: u32| match (whole, grown) {
+            (0, _) => 0,
+            (whole, Some((part, of))) => {
+                u32::try_from(u64::from(whole) * u64::from(part) / u64::from(of)).unwrap_or(whole).max(1)
+            }
+            (whole, None) => whole,
+        };
+        Self {
+            serial: endpoint.serial(),
+            rank,
+            weight,
+            effective_weight: share(weight * WEIGHT_SCALE),
+            slots: share(endpoint.max_conn()),
+            max_sessions: endpoint.max_sessions(),
+        }
+    }
+}
+
+/// Returns how far an endpoint is within its slow start: seconds since it came up, of seconds in all.
+fn grown(endpoint: &Endpoint, slow_start: Duration, now: Seconds) -> Option<(u32, u32)> {
+    let lasts = if slow_start.is_zero() { return None } else { Seconds::lasting(slow_start).0 };
+    let since = now.since(endpoint.health().up_since()?).0;
+    (since < lasts).then_some((since, lasts))
+}
+
+impl Tiers {
+    /// Makes the snapshot of no endpoints.
+    pub(crate) fn empty() -> Self {
+        Self {
+            tiers: Vec::new(),
+            limited: false,
+            bases: [Arc::new(Base::default()), Arc::new(Base::default())],
+            standings: Vec::new(),
+            changes: AtomicU32::new(0),
+            looked_at: AtomicU32::new(0),
+        }
+    }
+
+    fn make(endpoints: &[Arc<Endpoint>], standings: Vec<Standing>, before: &Self, all_backups: bool) -> Self {
+        let same_members =
+            standings.iter().map(|s| (s.serial, s.weight)).eq(before.standings.iter().map(|s| (s.serial, s.weight)));
+        let bases = if same_members {
+            before.bases.clone()
+        } else {
+            [false, true].map(|backup| Arc::new(Base::of(endpoints.iter().filter(|e| e.is_backup() == backup))))
+        };
+        let mut ranks: Vec<Rank> = standings.iter().filter_map(|standing| standing.rank).collect();
+        ranks.sort_unstable();
+        ranks.dedup();
+        let tiers = ranks.into_iter().map(|rank| {
+            let is_backup = matches!(rank, Rank::ReadyBackup | Rank::EjectedBackup | Rank::DownBackup);
+            let members = endpoints.iter().zip(&standings).filter(|(endpoint, _)| endpoint.is_backup() == is_backup);
+            let of_rank = |standing: &Standing| standing.rank == Some(rank);
+            let most = if is_backup && !all_backups { 1 } else { usize::MAX };
+            Tier::make(members, of_rank, is_backup, most)
+        });
+        Self {
+            tiers: tiers.collect(),
+            limited: standings.iter().any(|standing| standing.slots > 0 || standing.max_sessions > 0),
+            bases,
+            standings,
+            changes: AtomicU32::new(0),
+            looked_at: AtomicU32::new(0),
+        }
+    }
+
+    /// Returns the endpoints of the first tier.
+    pub(crate) fn first(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.tiers.first().into_iter().flat_map(|tier| tier.seats.iter().map(|seat| &seat.endpoint))
+    }
+
+    /// Returns what hashes of this tier work with.
+    pub(super) fn base(&self, tier: &Tier) -> &Base {
+        &self.bases[usize::from(tier.is_backup)]
+    }
+}
+
+impl Tier {
+    fn make<'a>(
+        members: impl Iterator<Item = (&'a Arc<Endpoint>, &'a Standing)>,
+        of_rank: impl Fn(&Standing) -> bool,
+        is_backup: bool,
+        most: usize,
+    ) -> Self {
+        let (mut seats, mut cells, mut seat_of, mut total_weight) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for (endpoint, standing) in members.take(usize::from(u16::MAX) - 1) {
+            if !of_rank(standing) || seats.len() >= most {
+                seat_of.push(0);
+                continue;
+            }
+            let (weight, weight_before, cell) = (standing.effective_weight, total_weight, endpoint.cell());
+            total_weight += weight;
+            cells.push((cell, STEP / weight.max(1)));
+            seats.push(Seat { endpoint: Arc::clone(endpoint), cell, weight, weight_before, slots: standing.slots });
+            seat_of.push(u16::try_from(seats.len()).unwrap_or(0));
+        }
+        let (schedule, map, rendezvous) = Default::default();
+        let is_even = cells.iter().all(|(_, step)| *step == cells[0].1);
+        Self { seats, cells, seat_of, is_backup, is_even, total_weight, schedule, map, rendezvous }
+    }
+
+    /// Returns a round of turns: positions of seats.
+    pub(super) fn schedule(&self) -> &[u16] {
+        self.schedule.get_or_init(|| schedule::smooth(&self.weights()))
+    }
+
+    /// Returns HAProxy's map: positions of seats.
+    pub(super) fn map(&self) -> &[u16] {
+        self.map.get_or_init(|| schedule::map(&self.weights()))
+    }
+
+    /// Returns the highest random weights that are known so far.
+    pub(super) fn rendezvous(&self) -> &Rendezvous {
+        self.rendezvous.get_or_init(|| Rendezvous::of(&self.seats))
+    }
+
+    /// Returns the seat of an endpoint of the base.
+    pub(super) fn seat_of(&self, member: usize) -> Option<usize> {
+        usize::from(*self.seat_of.get(member)?).checked_sub(1)
+    }
+
+    /// Takes a turn by nginx's smooth weighted round robin and returns whose it is, of those that are free.
+    ///
+    /// Exact, turns left out included, for up to 64 endpoints. With more the order was worked out for all of them, and
+    /// the one after an endpoint that is not free has its turn.
+    pub(super) fn in_turn(&self, turns: &Turns, free: impl Fn(&Seat) -> bool) -> Option<usize> {
+        if self.seats.len() == 1 {
+            turns.last.store(self.seats[0].endpoint.serial(), Ordering::Relaxed);
+            return free(&self.seats[0]).then_some(0);
+        }
+        if self.seats.len() <= EXACT_TURNS {
+            return self.exact_turn(turns, free);
+        }
+        let turn = turns.next.fetch_add(1, Ordering::Relaxed);
+        let round = self.schedule();
+        let (before, from) = round.split_at(turn % round.len().max(1));
+        from.iter().chain(before).map(|at| usize::from(*at)).find(|at| free(&self.seats[*at]))
+    }
+
+    fn exact_turn(&self, turns: &Turns, free: impl Fn(&Seat) -> bool) -> Option<usize> {
+        let _turn = turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut best, mut total) = (None, 0);
+        for (at, seat) in self.seats.iter().enumerate().filter(|(_, seat)| free(seat)) {
+            let weight = i32::try_from(seat.weight).unwrap_or(0);
+            total += weight;
+            let ahead = seat.cell.ahead.load(Ordering::Relaxed) + weight;
+            seat.cell.ahead.store(ahead, Ordering::Relaxed);
+            if best.is_none_or(|(_, most)| ahead > most) {
+                best = Some((at, ahead));
+            }
+        }
+        let (at, ahead) = best?;
+        self.seats[at].cell.ahead.store(ahead - total, Ordering::Relaxed);
+        turns.last.store(self.seats[at].endpoint.serial(), Ordering::Relaxed);
+        Some(at)
+    }
+
+    /// Lets turns go on behind the endpoint that had the last one, as with HAProxy, after others came or went. Where
+    /// weights differ they go on from what each is ahead, as with nginx.
+    fn go_on(&self, turns: &Turns, endpoints: &[Arc<Endpoint>]) {
+        if !self.is_even || self.seats.len() > EXACT_TURNS {
+            return;
+        }
+        let _turn = turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = turns.last.load(Ordering::Relaxed);
+        let upto = endpoints.iter().position(|endpoint| endpoint.serial() == last).map_or(0, |at| at + 1);
+        let had = |seat: &Seat| endpoints[..upto].iter().any(|endpoint| endpoint.serial() == seat.endpoint.serial());
+        let (count, had_count) = (self.seats.len(), self.seats.iter().filter(|seat| had(seat)).count());
+        for seat in &self.seats {
+            let ahead = if had(seat) { had_count as i32 - count as i32 } else { had_count as i32 };
+            let weight = i32::try_from(seat.weight).unwrap_or(0);
+            seat.cell.ahead.store(ahead * weight, Ordering::Relaxed);
+        }
+    }
+
+    fn weights(&self) -> Vec<u32> {
+        self.seats.iter().map(|seat| seat.weight).collect()
+    }
+}
+
+impl Upstream {
+    /// Counts a request that was bound to an endpoint as a turn of it, as Apache's `byrequests` does.
+    pub fn count_turn(&self, endpoint: &Endpoint) {
+        let tiers = self.tiers.load();
+        if let Some(tier) = tiers.tiers.first().filter(|tier| tier.seats.len() <= EXACT_TURNS) {
+            let _turn = self.turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            let weight = |seat: &Seat| i32::try_from(seat.weight).unwrap_or(0);
+            let total: i32 = tier.seats.iter().map(weight).sum();
+            tier.seats.iter().for_each(|seat| _ = seat.cell.ahead.fetch_add(weight(seat), Ordering::Relaxed));
+            endpoint.cell().ahead.fetch_sub(total, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes the snapshot anew if something has changed since. Cheap otherwise.
+    pub(crate) fn renew_tiers(&self, now: Seconds) {
+        let tiers = self.tiers.load();
+        let is_fresh = tiers.changes.load(Ordering::Relaxed) == CHANGES.load(Ordering::Acquire)
+            && tiers.looked_at.load(Ordering::Relaxed) >= now.0;
+        // Whoever finds another one at it goes on with the snapshot before.
+        if !is_fresh && let Ok(_renewing) = self.renewing.try_lock() {
+            self.make_tiers(now);
+        }
+    }
+
+    /// Makes the snapshot after the endpoints were replaced.
+    pub(crate) fn replace_tiers(&self, now: Seconds) {
+        let _renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make_tiers(now);
+    }
+
+    fn make_tiers(&self, now: Seconds) {
+        let before = self.tiers.load();
+        // Read first: what changes meanwhile is seen the next time.
+        let changes = CHANGES.load(Ordering::Acquire);
+        let endpoints = self.endpoints.load();
+        let slow_start = self.config.slow_start;
+        let standings: Vec<Standing> = endpoints.iter().map(|e| Standing::of(e, slow_start, now)).collect();
+        if standings == before.standings {
+            before.changes.store(changes, Ordering::Relaxed);
+            before.looked_at.store(now.0, Ordering::Relaxed);
+            return;
+        }
+        for (endpoint, standing) in endpoints.iter().zip(&standings) {
+            endpoint.set_slots(standing.slots);
+        }
+        // An endpoint that comes up is the last of the idle ones.
+        for (endpoint, standing) in endpoints.iter().zip(&standings) {
+            let was = before.standings.iter().find(|before| before.serial == standing.serial);
+            if standing.rank == Some(Rank::Ready) && was.is_some_and(|was| was.rank != standing.rank) {
+                endpoint.cell().move_to_end();
+            }
+        }
+        let tiers = Tiers::make(&endpoints, standings, &before, self.config.all_backups);
+        if let Some(first) = tiers.tiers.first() {
+            first.go_on(&self.turns, &endpoints);
+        }
+        let first: Vec<u64> = tiers.first().map(|endpoint| endpoint.serial()).collect();
+        for endpoint in endpoints.iter() {
+            endpoint.set_in_turn(first.contains(&endpoint.serial()));
+        }
+        tiers.changes.store(changes, Ordering::Relaxed);
+        tiers.looked_at.store(now.0, Ordering::Relaxed);
+        self.tiers.store(Arc::new(tiers));
+        self.queue.serve_all(&endpoints);
+    }
+}
