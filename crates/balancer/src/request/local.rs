@@ -20,7 +20,7 @@ use crate::net::stream::Outgoing;
 use crate::route::edits::{self, Facts};
 use crate::route::{Action, Route};
 use crate::shared::Shared;
-use crate::stats;
+use crate::stats::{self, Count};
 use crate::worker::Worker;
 
 /// The largest request body that is read and thrown away so that the connection can be kept.
@@ -167,6 +167,9 @@ pub async fn serve(worker: &Worker, client: &mut Client, request: LocalRequest, 
     if !matches!(request.admitted.admission, Admission::Refuse(_)) {
         let facts = Facts { client: request.client, endpoint: "" };
         edits::apply(&request.route.config.response_headers, facts, &mut out.bytes);
+    }
+    if let Admission::Refuse(_) = request.admitted.admission {
+        worker.shared.listeners[client.origin().listener].connections.counters().add(Count::Denied, 1);
     }
     log.answered_here(request.response.status);
     log.gave(out.bytes.len());

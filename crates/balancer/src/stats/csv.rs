@@ -165,6 +165,9 @@ fn server(upstream: &UpstreamRow, endpoint: &EndpointRow) -> Row {
     row.set("act", u8::from(!endpoint.backup));
     row.set("bck", u8::from(endpoint.backup));
     row.set("addr", endpoint.address);
+    if let Some(cookie) = &endpoint.cookie {
+        row.set("cookie", cookie);
+    }
     if endpoint.max_conn > 0 {
         row.set("slim", endpoint.max_conn);
     }

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use super::counters::{Count, Time, Totals};
-use super::snapshot::{Checked, EndpointRow, ListenerRow, Queue, Snapshot, State, UpstreamRow};
+use super::snapshot::{Checked, EndpointRow, LimitRow, ListenerRow, Queue, Snapshot, State, UpstreamRow};
 
 const STYLE: &str = include_str!("html/style.css");
 
@@ -40,6 +40,7 @@ pub fn write(snapshot: &Snapshot, look: Look<'_>) -> String {
     page.begin(snapshot, look);
     page.listeners(snapshot);
     snapshot.upstreams.iter().for_each(|upstream| page.upstream(upstream));
+    page.limits(&snapshot.limits);
     page.put("<footer>Averages are over about the last 1,024 exchanges of each worker. ");
     page.put("Bytes are those of heads, bodies and tunnels, live ones among them.</footer></main></body></html>\n");
     page.0
@@ -115,6 +116,27 @@ impl Page {
         self.put("<th class=\"g\">Status</th></tr></thead><tbody>");
         for row in &snapshot.listeners {
             self.listener(row, snapshot.stopping);
+        }
+        self.put("</tbody></table></div></section>");
+    }
+
+    fn limits(&mut self, rows: &[LimitRow]) {
+        if rows.is_empty() {
+            return;
+        }
+        self.put("<section><h2>Rate limits</h2><div class=\"scroll\"><table><thead><tr><th class=\"name\">Route</th>");
+        self.put("<th class=\"g\">Limit</th><th class=\"g\">Requests</th>");
+        self.columns(&["Refused", "Delayed", "Remembered"]);
+        self.put("</tr></thead><tbody>");
+        for row in rows {
+            self.write(format_args!(
+                "<tr><th scope=\"row\">{}</th><td class=\"g text\">{}</td><td class=\"g text\">{}</td>",
+                row.route,
+                Escaped(&row.rate),
+                Escaped(&row.when)
+            ));
+            self.numbers(&[Some(row.refused), Some(row.delayed), Some(row.keys)]);
+            self.put("</tr>");
         }
         self.put("</tbody></table></div></section>");
     }

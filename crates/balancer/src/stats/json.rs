@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::counters::{Count, Time, Totals};
-use super::snapshot::{Checked, EndpointRow, ListenerRow, Rates, Snapshot, UpstreamRow};
+use super::snapshot::{Checked, EndpointRow, LimitRow, ListenerRow, Rates, Snapshot, UpstreamRow};
 
 /// Writes the numbers as one JSON object. `hide_version` leaves the version out.
 pub fn write(snapshot: &Snapshot, hide_version: bool) -> String {
@@ -16,6 +16,7 @@ pub fn write(snapshot: &Snapshot, hide_version: bool) -> String {
         "session_records": snapshot.records,
         "listeners": snapshot.listeners.iter().map(listener).collect::<Vec<_>>(),
         "upstreams": snapshot.upstreams.iter().map(upstream).collect::<Vec<_>>(),
+        "rate_limits": snapshot.limits.iter().map(limit).collect::<Vec<_>>(),
     });
     if let (false, Value::Object(all)) = (hide_version, &mut all) {
         all.insert("version".to_owned(), json!(snapshot.version));
@@ -35,10 +36,23 @@ fn listener(row: &ListenerRow) -> Value {
         "bytes_in": row.totals.get(Count::BytesIn),
         "bytes_out": row.totals.get(Count::BytesOut),
         "denied": row.totals.get(Count::Denied),
+        "proxy_refusals": row.proxy_refusals,
         "request_errors": row.totals.get(Count::RequestErrors),
         "answered_here": row.totals.get(Count::AnsweredHere),
         "client_aborts": row.totals.get(Count::ClientAborts),
         "responses": responses(&row.totals),
+    })
+}
+
+fn limit(row: &LimitRow) -> Value {
+    json!({
+        "route": row.route,
+        "limit": row.place,
+        "when": row.when,
+        "rate": row.rate,
+        "refused": row.refused,
+        "delayed": row.delayed,
+        "keys": row.keys,
     })
 }
 
@@ -53,7 +67,10 @@ fn upstream(row: &UpstreamRow) -> Value {
     value.insert("unknown_sessions".to_owned(), json!(row.totals.get(Count::UnknownSessions)));
     let evidence = row.totals.evidence().map(|(evidence, number)| (evidence.as_str(), number));
     value.insert("affinity".to_owned(), object(evidence));
-    value.insert("queue".to_owned(), json!({ "current": row.queue.current, "max": row.queue.max }));
+    value.insert(
+        "queue".to_owned(),
+        json!({ "current": row.queue.current, "max": row.queue.max, "limit": row.queue.limit }),
+    );
     value.insert("endpoints".to_owned(), row.endpoints.iter().map(endpoint).collect());
     Value::Object(value)
 }
@@ -70,7 +87,8 @@ fn endpoint(row: &EndpointRow) -> Value {
     value.insert("max_sessions".to_owned(), json!(row.max_sessions));
     value.insert("load".to_owned(), json!(row.load));
     value.insert("connections_per_second".to_owned(), rates(row.connection_rate));
-    value.insert("queue".to_owned(), json!({ "current": row.queue.current, "max": row.queue.max }));
+    value.insert("queue".to_owned(), json!({ "current": row.queue.current }));
+    value.insert("cookie".to_owned(), json!(row.cookie));
     value.insert("check".to_owned(), row.checked.as_ref().map_or(Value::Null, check));
     Value::Object(value)
 }

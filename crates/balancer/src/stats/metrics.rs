@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::counters::{Count, Time, Totals};
-use super::snapshot::{EndpointRow, ListenerRow, Snapshot, UpstreamRow};
+use super::snapshot::{EndpointRow, LimitRow, ListenerRow, Snapshot, UpstreamRow};
 
 /// The type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -16,7 +16,21 @@ pub fn write(snapshot: &Snapshot) -> String {
     listeners(&mut text, &snapshot.listeners);
     upstreams(&mut text, &snapshot.upstreams);
     endpoints(&mut text, &snapshot.upstreams);
+    limits(&mut text, &snapshot.limits);
     text.0
+}
+
+fn limits(text: &mut Text, rows: &[LimitRow]) {
+    let mut all = |name: &str, kind: &str, help: &str, value: &dyn Fn(&LimitRow) -> u64| {
+        text.begin(name, kind, help);
+        for row in rows {
+            let (route, place) = (row.route.to_string(), row.place.to_string());
+            text.sample(name, &[("route", &route), ("limit", &place)], value(row));
+        }
+    };
+    all("limpet_rate_limit_refused_total", "counter", "Requests that a rate limit refused.", &|row| row.refused);
+    all("limpet_rate_limit_delayed_total", "counter", "Requests that waited for a rate limit.", &|row| row.delayed);
+    all("limpet_rate_limit_keys", "gauge", "Clients or header values that a rate limit remembers.", &|row| row.keys);
 }
 
 #[derive(Default)]
@@ -96,6 +110,8 @@ fn listeners(text: &mut Text, rows: &[ListenerRow]) {
     ] {
         all(name, "counter", help, &|row| row.totals.get(count));
     }
+    let help = "Client connections that were refused for their PROXY header.";
+    all("limpet_listener_proxy_refusals_total", "counter", help, &|row| row.proxy_refusals);
     let name = "limpet_listener_responses_total";
     text.begin(name, "counter", "Responses by the class of their status.");
     for row in rows {
@@ -113,6 +129,7 @@ fn upstreams(text: &mut Text, rows: &[UpstreamRow]) {
     all("limpet_upstream_up", "gauge", "Whether any endpoint takes new sessions.", &|row| u64::from(row.is_usable()));
     all("limpet_upstream_in_progress_max", "gauge", "The most requests and tunnels at a time.", &|row| row.peak);
     all("limpet_upstream_queue", "gauge", "Requests that wait for an endpoint.", &|row| row.queue.current);
+    all("limpet_upstream_queue_max", "gauge", "The most requests that waited at a time.", &|row| row.queue.max);
     for (name, help, count) in [
         (
             "limpet_upstream_answered_total",

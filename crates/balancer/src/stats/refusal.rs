@@ -12,19 +12,21 @@ pub fn count(worker: &Worker, client: &Client, request: Option<&Request>, error:
     let status = error.status().map(|(status, _)| status);
     let what = match (error, status) {
         (Error::UnknownSession, _) => Some(Count::UnknownSessions),
-        (Error::Limit(_) | Error::BodyTooLarge | Error::TooManyConnections | Error::ProxyHeader(_), _)
-        | (_, Some(403 | 413 | 429)) => Some(Count::Denied),
+        // It is counted where connections are.
+        (Error::TooManyConnections, _) => None,
+        (Error::ProxyHeader(_), _) => Some(Count::DeniedConnections),
+        (Error::Limit(_), _) | (_, Some(403 | 413)) => Some(Count::Denied),
         (Error::NoRoute | Error::NoEndpoint | Error::EndpointGone | Error::Endpoint(_) | Error::MalformedBody, _) => {
             None
         }
         _ => Some(Count::RequestErrors),
     };
-    let Some(request) = request else {
-        if let Some(what) = what {
-            worker.shared.listeners[client.origin().listener].connections.counters().add(what, 1);
-        }
-        return;
-    };
+    if let Some(what) = what
+        && (request.is_none() || what == Count::Denied)
+    {
+        worker.shared.listeners[client.origin().listener].connections.counters().add(what, 1);
+    }
+    let Some(request) = request else { return };
     let shard = request.upstream.stats().own().shard();
     shard.add(Count::AnsweredHere, 1);
     if let Some(what) = what {

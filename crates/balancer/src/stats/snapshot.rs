@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::counters::{Count, Counters, Totals};
 use crate::clock;
 use crate::config::AdminState;
+use crate::route::Route;
 use crate::shared::{Listener, Shared};
 use crate::table::Seconds;
 use crate::upstream::Upstream;
@@ -29,6 +30,27 @@ pub struct Snapshot {
     pub listeners: Vec<ListenerRow>,
     /// The upstreams, in the order of the configuration.
     pub upstreams: Vec<UpstreamRow>,
+    /// The rate limits, in the order of the configuration.
+    pub limits: Vec<LimitRow>,
+}
+
+/// What is known of a rate limit.
+#[derive(Clone, Debug)]
+pub struct LimitRow {
+    /// The place of its route in the configuration, from 1.
+    pub route: usize,
+    /// Its own place in the route, from 1.
+    pub place: usize,
+    /// Which requests the route takes.
+    pub when: String,
+    /// How many of them may come.
+    pub rate: String,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Requests that had to wait the longest for this limit.
+    pub delayed: u64,
+    /// Clients, or values of the header, that are remembered.
+    pub keys: u64,
 }
 
 /// What is known of a listener.
@@ -50,6 +72,8 @@ pub struct ListenerRow {
     pub connection_rate: Rates,
     /// Requests per second.
     pub request_rate: Rates,
+    /// Connections that were refused for their PROXY header.
+    pub proxy_refusals: u64,
 }
 
 /// What is known of an upstream.
@@ -108,6 +132,8 @@ pub struct EndpointRow {
     pub idle: Option<u64>,
     /// Requests that wait for it.
     pub queue: Queue,
+    /// The value that plain cookies name it by.
+    pub cookie: Option<String>,
     /// What probes say.
     pub checked: Option<Checked>,
 }
@@ -212,6 +238,7 @@ impl Snapshot {
     /// Looks at everything. It walks over all endpoints, but over no session and no tunnel.
     pub fn take(shared: &Shared) -> Self {
         let now = clock::now();
+        let routes = shared.routes.load();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
@@ -219,13 +246,8 @@ impl Snapshot {
             stopping: shared.is_stopping(),
             records: shared.sessions.len() as u64,
             listeners: shared.listeners.iter().map(ListenerRow::look).collect(),
-            upstreams: shared
-                .routes
-                .load()
-                .upstreams()
-                .iter()
-                .map(|upstream| UpstreamRow::look(upstream, now))
-                .collect(),
+            upstreams: routes.upstreams().iter().map(|upstream| UpstreamRow::look(upstream, now)).collect(),
+            limits: routes.routes().iter().zip(1..).flat_map(|(route, at)| LimitRow::look(route, at)).collect(),
         }
     }
 }
@@ -242,7 +264,22 @@ impl ListenerRow {
             totals: counters.totals(),
             connection_rate: Rates::of(&counters.connection_rate),
             request_rate: Rates::of(&counters.request_rate),
+            proxy_refusals: listener.proxy_refusals.count(),
         }
+    }
+}
+
+impl LimitRow {
+    fn look(route: &Route, at: usize) -> impl Iterator<Item = Self> + '_ {
+        route.limits.as_slice().iter().zip(1..).map(move |(limit, place)| Self {
+            route: at,
+            place,
+            when: route.config.when.to_string(),
+            rate: limit.config().to_string(),
+            refused: limit.refused(),
+            delayed: limit.delayed(),
+            keys: limit.keys() as u64,
+        })
     }
 }
 
@@ -313,6 +350,7 @@ impl EndpointRow {
             connection_rate: Rates::of(&counters.connection_rate),
             idle: idle(counters, now),
             queue: Queue { current: upstream.queue.waiting_for(endpoint) as u64, ..Queue::default() },
+            cookie: endpoint.cookie().map(str::to_owned),
             checked: checked(upstream, endpoint, now),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::snapshot::{Checked, EndpointRow, ListenerRow, Queue, Rates, State, UpstreamRow};
+use super::snapshot::{Checked, EndpointRow, LimitRow, ListenerRow, Queue, Rates, State, UpstreamRow};
 use super::*;
 use crate::affinity::Evidence;
 use crate::table::Seconds;
@@ -47,6 +47,7 @@ fn snapshot(name: &str) -> Snapshot {
         connection_rate: rates,
         idle: Some(61),
         queue: Queue { current: 1, max: 2, limit: Some(3) },
+        cookie: Some(name.to_owned()),
         checked: (state != State::NotProbed).then(|| Checked {
             status: "L7STS".to_owned(),
             code: Some(503),
@@ -75,6 +76,16 @@ fn snapshot(name: &str) -> Snapshot {
             totals: totals.clone(),
             connection_rate: rates,
             request_rate: rates,
+            proxy_refusals: 6,
+        }],
+        limits: vec![LimitRow {
+            route: 1,
+            place: 2,
+            when: name.to_owned(),
+            rate: name.to_owned(),
+            refused: 3,
+            delayed: 4,
+            keys: 5,
         }],
         upstreams: vec![UpstreamRow {
             name: name.to_owned(),
