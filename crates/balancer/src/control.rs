@@ -14,6 +14,7 @@ use crate::config::KeySource;
 use crate::discovery::{Discovery, Endpoints};
 use crate::replicas::Replicas;
 use crate::shared::Shared;
+use crate::stats;
 use crate::upstream::probe;
 
 /// The time between two steps of the sweep. A step looks at one shard of each table.
@@ -37,6 +38,7 @@ pub async fn run(shared: &Arc<Shared>, key: &KeySource, mut discovery: Discovery
     let endpoints = discovery.handle();
     tasks.spawn(async move { discovery.run().await });
     tasks.spawn(sweep(Arc::clone(shared)));
+    tasks.spawn(stats::sampler::run(Arc::clone(shared)));
     match until {
         Until::Told(word) => _ = word.await,
         Until::Signals => signals(shared, key, &endpoints, replicas).await,
