@@ -37,6 +37,8 @@ fn tunnels_are_told_between_two_frames() {
     let server = peers::ws_server("echo", &[]).expect("the server starts");
     let mut limpet = Launch::proxy(BINARY, [server.address]).start().expect("it starts");
     let mut socket = RawWebSocket::connect(limpet.address, "/").expect("it accepts").expect("an upgrade");
+    // The server's name comes first, and would otherwise race with the goodbye.
+    assert_eq!(socket.frame().expect("a frame").close_code(), None);
     limpet.process.signal(Signal::TERM).expect("it runs");
     assert_eq!(socket.frame().expect("a frame").close_code(), Some(1001));
     assert!(limpet.process.wait().expect("it ends").success());

@@ -29,6 +29,8 @@ pub(crate) enum Candidate {
     Limpet,
     /// Limpet with two workers on the same core.
     LimpetTwoWorkers,
+    /// Limpet with an inserted, signed cookie in place of the sid, as HAProxy runs.
+    LimpetCookie,
 }
 
 impl Candidate {
@@ -43,12 +45,13 @@ impl Candidate {
             Self::Caddy => "Caddy",
             Self::Limpet => "Limpet",
             Self::LimpetTwoWorkers => "Limpet, 2 workers",
+            Self::LimpetCookie => "Limpet, cookie",
         }
     }
 
-    /// True for both forms of Limpet.
+    /// True for every form of Limpet.
     pub(crate) fn is_limpet(self) -> bool {
-        matches!(self, Self::Limpet | Self::LimpetTwoWorkers)
+        matches!(self, Self::Limpet | Self::LimpetTwoWorkers | Self::LimpetCookie)
     }
 
     /// What the program says about its version.
@@ -57,7 +60,7 @@ impl Candidate {
         command.arg(match self {
             Self::Haproxy | Self::Nginx => "-v",
             Self::Caddy => "version",
-            Self::Limpet | Self::LimpetTwoWorkers => "--version",
+            Self::Limpet | Self::LimpetTwoWorkers | Self::LimpetCookie => "--version",
         });
         let Ok(output) = command.output() else {
             return "not found".to_owned();
@@ -71,7 +74,7 @@ impl Candidate {
             Self::Haproxy => "haproxy".into(),
             Self::Nginx => "nginx".into(),
             Self::Caddy => "caddy".into(),
-            Self::Limpet | Self::LimpetTwoWorkers => limpet.to_owned(),
+            Self::Limpet | Self::LimpetTwoWorkers | Self::LimpetCookie => limpet.to_owned(),
         }
     }
 }

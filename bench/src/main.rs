@@ -80,7 +80,8 @@ fn measure(options: ProxyOptions) -> anyhow::Result<()> {
     process::pin_self()?;
     let _niceness = process::Niceness::set(options.nice)?;
     let limpet = std::path::absolute(&options.limpet)?;
-    let mut candidates: Vec<Candidate> = Candidate::COMPARED.into_iter().chain([Candidate::LimpetTwoWorkers]).collect();
+    let mut candidates: Vec<Candidate> =
+        Candidate::COMPARED.into_iter().chain([Candidate::LimpetTwoWorkers, Candidate::LimpetCookie]).collect();
     if !options.only.is_empty() {
         let limpet = options.only.contains(&Candidate::Limpet);
         candidates.retain(|candidate| options.only.contains(candidate) || (limpet && candidate.is_limpet()));

@@ -21,7 +21,7 @@ fn print_setting(settings: &Settings, command: &str) {
     println!("- Repeat with `{command}`");
     println!("- {}", one_line("date", &["-u", "+%Y-%m-%d %H:%M UTC"]));
     println!("- {}", machine());
-    for candidate in settings.candidates.iter().filter(|candidate| **candidate != Candidate::LimpetTwoWorkers) {
+    for candidate in settings.candidates.iter().filter(|candidate| Candidate::COMPARED.contains(candidate)) {
         println!("- {}: {}", candidate.title(), candidate.version(&settings.limpet));
     }
     println!(

@@ -73,6 +73,10 @@ const WORKERS: &[Candidate] = &[Candidate::Limpet, Candidate::LimpetTwoWorkers];
 const NO_DEARER: &[Goal] =
     &[Goal { subject: Candidate::LimpetTwoWorkers, against: Some(Candidate::Limpet), at_most: 1.10 }];
 
+const COOKIES: &[Candidate] = &[Candidate::Limpet, Candidate::LimpetCookie];
+const COOKIES_COST_LITTLE: &[Goal] =
+    &[Goal { subject: Candidate::LimpetCookie, against: Some(Candidate::Limpet), at_most: 1.05 }];
+
 const fn haproxy(at_most: f64) -> Goal {
     Goal { subject: Candidate::Limpet, against: Some(Candidate::Haproxy), at_most }
 }
@@ -212,6 +216,24 @@ pub(crate) const ROWS: &[Row] = &[
         reading: SATURATED,
         candidates: WORKERS,
         goals: NO_DEARER,
+    },
+    Row {
+        name: "http-cookie",
+        title: "Poll, 64 busy connections, affinity by cookie",
+        work: Work::Poll,
+        connections: 64,
+        reading: SATURATED,
+        candidates: COOKIES,
+        goals: COOKIES_COST_LITTLE,
+    },
+    Row {
+        name: "connect-cookie",
+        title: "Connect, upgrade and close, affinity by cookie",
+        work: Work::Connect,
+        connections: 64,
+        reading: SATURATED,
+        candidates: COOKIES,
+        goals: COOKIES_COST_LITTLE,
     },
     Row {
         name: "ws-workers",

@@ -30,6 +30,9 @@ pub(super) fn arguments(
             caddy(port, first, second),
             ["run", "--config", &path, "--adapter", "caddyfile"].map(str::to_owned).to_vec(),
         ),
+        Candidate::LimpetCookie => {
+            (limpet_with_cookie(port, first, second, &place), ["run", "-c", &path].map(str::to_owned).to_vec())
+        }
         Candidate::Limpet | Candidate::LimpetTwoWorkers => (String::new(), limpet(candidate, port, endpoints, &place)),
     };
     fs::write(file, text)?;
@@ -42,6 +45,19 @@ fn limpet(candidate: Candidate, port: u16, endpoints: [u16; 2], directory: &str)
     arguments.extend(endpoints.map(|endpoint| format!("127.0.0.1:{endpoint}")));
     arguments.extend(["--workers", workers, "--state-directory", directory].map(str::to_owned));
     arguments
+}
+
+fn limpet_with_cookie(port: u16, first: u16, second: u16, directory: &str) -> String {
+    format!(
+        "workers = 1
+state_directory = \"{directory}\"
+[listener.web]
+bind = \"127.0.0.1:{port}\"
+[upstream.app]
+endpoints = [\"127.0.0.1:{first}\", \"127.0.0.1:{second}\"]
+affinity = [{{ by = \"cookie\", name = \"SERVERID\", mode = \"insert\", indirect = true, nocache = true }}]
+"
+    )
 }
 
 /// 9,000 connections are what the descriptor limit of 20,000 leaves room for.

@@ -39,8 +39,8 @@ use self::attempt::Failure;
 use self::chosen::Chosen;
 use self::prepare::Request;
 use crate::access_log::Exchange;
-use crate::affinity::Plan;
 use crate::affinity::modes::Choice;
+use crate::affinity::{Evidence, Plan};
 use crate::client::{Client, ClientError};
 use crate::clock;
 use crate::limit::{self, Admission};
@@ -171,7 +171,12 @@ async fn balance(
             Box::pin(chosen.wait(worker, client, request)).await?;
         }
         let load = match chosen.preferred(&tried) {
-            Some(endpoint) => Load::take(endpoint),
+            Some(endpoint) => {
+                if request.evidence == Evidence::StickySession {
+                    request.upstream.count_turn(endpoint);
+                }
+                Load::take(endpoint)
+            }
             None => slot::place(client, request, chosen.key(), &mut tried).await?,
         };
         let endpoint = Arc::clone(load.endpoint());

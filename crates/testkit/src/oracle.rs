@@ -48,7 +48,9 @@ pub struct Comparison {
 pub struct Looks {
     /// Every Set-Cookie line.
     pub set_cookie: bool,
-    /// Every Cache-Control line.
+    /// Whether the Set-Cookie lines are compared one by one; otherwise joined by commas.
+    pub set_cookie_lines: bool,
+    /// Every Cache-Control line of an endpoint's answer. What programs write on error pages of their own is theirs.
     pub cache_control: bool,
     /// The Cookie lines that the endpoint saw.
     pub seen_cookie: bool,
@@ -163,17 +165,26 @@ impl Comparison {
 
 impl Looks {
     /// All of it.
-    pub const ALL: Self =
-        Self { set_cookie: true, cache_control: true, seen_cookie: true, seen_address: true, seen_host: true };
+    pub const ALL: Self = Self {
+        set_cookie: true,
+        set_cookie_lines: true,
+        cache_control: true,
+        seen_cookie: true,
+        seen_address: true,
+        seen_host: true,
+    };
 
     /// Drops from an answer what is not compared, and rewrites its cookie lines.
     fn at(self, mut outcome: Outcome, normal: fn(&str) -> String) -> Outcome {
         for line in outcome.set_cookie.iter_mut().chain(&mut outcome.seen_cookie) {
             *line = normal(line);
         }
+        if !self.set_cookie_lines && outcome.set_cookie.len() > 1 {
+            outcome.set_cookie = vec![outcome.set_cookie.join(", ")];
+        }
         let kept = [
             (self.set_cookie, &mut outcome.set_cookie),
-            (self.cache_control, &mut outcome.cache_control),
+            (self.cache_control && outcome.endpoint.is_some(), &mut outcome.cache_control),
             (self.seen_cookie, &mut outcome.seen_cookie),
             (self.seen_address, &mut outcome.seen_address),
             (self.seen_host, &mut outcome.seen_host),

@@ -106,6 +106,11 @@ impl Modes {
         self.sid
     }
 
+    /// Returns whether Apache's routes bind.
+    pub fn by_route(&self) -> bool {
+        self.others.iter().any(|mode| matches!(mode, Mode::StickySession(_)))
+    }
+
     /// Returns whether there are none beside the sid.
     pub fn is_empty(&self) -> bool {
         self.others.is_empty()

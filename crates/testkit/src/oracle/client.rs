@@ -115,6 +115,10 @@ impl Step {
             return Ok(Outcome::none("a tunnel that does not end"));
         }
         let outcome = Outcome::of(&response);
+        if outcome.endpoint.is_some() {
+            // A program that has closed the connection no longer counts the request.
+            let _ = client.read_to_end();
+        }
         if let Some(name) = cookie {
             keep(name, &outcome.set_cookie, jars, self.client);
         }
