@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use limpet_testkit::dnsmasq::Dnsmasq;
 use limpet_testkit::limpet::{Launch, Limpet};
 use limpet_testkit::misbehave::{Conduct, Endpoint};
 use limpet_testkit::raw::RawClient;
@@ -46,6 +47,22 @@ fn check_says_each_mistake_once_with_its_line() {
         "upstream.old",
     ]) {
         assert_eq!(remark.split(": ").nth(1), Some(key));
+    }
+}
+
+#[test]
+fn check_asks_whether_a_lone_address_is_virtual() {
+    let mut dns = Dnsmasq::start(1).expect("it starts");
+    dns.set_hosts(&[("chat.test", "127.0.1.1"), ("tasks.chat.test", "127.0.1.2"), ("tasks.chat.test", "127.0.1.3")])
+        .expect("it reads them");
+    for (name, expected) in [("chat.test", 1), ("tasks.chat.test", 0)] {
+        let found = remarks(&format!(
+            "[dns]\nservers = [\"{}\"]\n[listener.web]\nbind = \"127.0.0.1:0\"\n[upstream.app]\n\
+             endpoints = [\"{name}:3000\"]\n",
+            dns.address()
+        ));
+        let said = |line: &&String| line.starts_with("FILE:6: upstream.app.endpoints[1]: chat.test is one address.");
+        assert_eq!((found.iter().filter(said).count(), found.len()), (expected, expected), "{found:?}");
     }
 }
 
