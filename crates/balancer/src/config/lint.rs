@@ -11,8 +11,8 @@
 //! - `stats`: numbers that everybody can read.
 //!
 //! Some mistakes show at run time only, and are logged then: heartbeats above the timeouts (`upstream`), many clients of
-//! one address (`client::crowd`), cookies that nobody sets, cookies that browsers keep back from other sites, and
-//! endpoints that have never been up (`watch`).
+//! one address (`client::crowd`), cookies that nobody sets or that browsers keep back (`affinity::cookie::watch`), and
+//! endpoints that have never been up (`upstream::never_up`).
 //!
 //! Two mistakes of other balancers cannot be made: an accepted PROXY header always gives the client's address, and a
 //! limit stands in the route that it is for.

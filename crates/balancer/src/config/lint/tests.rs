@@ -138,6 +138,9 @@ fn what_goes_by_clients_needs_to_see_them() {
         let found = of_listener_and_route(&format!("{LOCAL}\n{key} = 5"), "");
         assert_remarks(&found, &[(&format!("5: listener.web.{key}"), "counts everybody together")]);
     }
+    let found =
+        of_listener_and_route(&format!("{LOCAL} # front\ntrusted = [\"::1\"]\nmax_connections_per_client = 5"), "");
+    assert_remarks(&found, &[("6: listener.web.max_connections_per_client", "max_requests_per_client")]);
     let by_address = |lines: &str| {
         remarks(&format!("[listener.web]\n{LOCAL}\n[upstream.app]\nendpoints = [\"app01:3000\"]\n{lines}\n"))
     };
