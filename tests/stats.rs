@@ -276,6 +276,57 @@ fn upgraded_sessions_live_on_their_websocket() {
 }
 
 #[test]
+fn limits_queues_and_probes_are_in_the_numbers() {
+    let (up, held) = (
+        Endpoint::start(Conduct::Answers("hello")).expect("it starts"),
+        Endpoint::start(Conduct::AcceptsAndStalls).expect("it starts"),
+    );
+    let watched = Watched::start(
+        &format!(
+            "[upstream.app]\nprobe = {{ interval = \"100ms\", fall = 1, http = \"GET /health\" }}\n\
+             endpoints = [{{ address = \"{}\", cookie = \"s1\" }}]\n\
+             [upstream.held]\nprobe = false\nendpoints = [{{ address = \"{}\", max_conn = 1 }}]\n\
+             [[route]]\nlistener = \"web\"\npath_prefix = \"/slow\"\nserve = \"respond\"\n\
+             rate_limit = {{ rate = \"1/m\", status = 429 }}\n",
+            up.address(),
+            held.address()
+        ),
+        "",
+    );
+    let statuses: Vec<u16> =
+        (0..3).map(|_| http::get(watched.limpet.address, "/slow", &[]).expect("an answer").status).collect();
+    assert_eq!(statuses, [200, 429, 429]);
+    let json = watched.wait_for("the requests", |json| json["listeners"][0]["requests"] == 3);
+    assert_eq!(json["listeners"][0]["denied"], 2);
+    let limit = &json["rate_limits"][0];
+    assert_eq!((&limit["refused"], &limit["delayed"], &limit["keys"]), (&2.into(), &0.into(), &1.into()), "{limit:#}");
+    assert_eq!(watched.metric("limpet_rate_limit_refused_total", &[]), 2.0);
+
+    let mut clients: Vec<RawClient> =
+        (0..3).map(|_| RawClient::connect(watched.limpet.address).expect("a connection")).collect();
+    for client in &mut clients {
+        client.send(b"GET /held HTTP/1.1\r\nHost: h\r\n\r\n").expect("sent");
+    }
+    let json = watched.wait_for("two that wait", |json| json["upstreams"][1]["queue"]["current"] == 2);
+    assert_eq!(json["upstreams"][1]["queue"]["max"], 2);
+    assert_eq!(json["upstreams"][1]["endpoints"][0]["in_progress"]["current"], 1, "who waits is at no endpoint");
+    assert_eq!(watched.csv()[&("held".to_owned(), "BACKEND".to_owned())]["qcur"], "2");
+    drop(clients);
+    watched.wait_for("nobody", |json| json["upstreams"][1]["queue"]["current"] == 0);
+
+    let name = ("app".to_owned(), up.address().to_string());
+    let row = watched.csv()[&name].clone();
+    assert_eq!((row["status"].as_str(), row["cookie"].as_str()), ("UP", "s1"));
+    assert_eq!((row["check_status"].trim_start_matches("* "), row["check_code"].as_str()), ("L7OK", "200"));
+    up.stop();
+    let json = watched.wait_for("an end", |json| json["upstreams"][0]["endpoints"][0]["state"] == "down");
+    assert_eq!(json["upstreams"][0]["endpoints"][0]["check"]["downs"], 1);
+    let row = watched.csv()[&name].clone();
+    assert_eq!((row["status"].as_str(), row["chkdown"].as_str()), ("DOWN", "1"));
+    assert_eq!(row["check_status"].trim_start_matches("* "), "L4CON");
+}
+
+#[test]
 fn the_page_opens_for_those_who_may_see_it() {
     let stats = "realm = \"Haproxy Statistics\", hide_version = true, refresh = \"5s\", \
                  auth = [\"123:123\", \"admin:s3cret:x\"]";

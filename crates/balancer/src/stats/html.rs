@@ -23,6 +23,9 @@ const GROUPS: [(&str, &[&str]); 11] = [
     ("Server", &["Wght", "Act", "Bck", "Chk", "Dwn", "Dwntme", "Thrtle"]),
 ];
 
+/// The columns with words.
+const TEXTS: [&str; 4] = ["Status", "LastChk", "Rate", "When"];
+
 /// What the page says about itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Look<'a> {
@@ -124,8 +127,9 @@ impl Page {
         if rows.is_empty() {
             return;
         }
-        self.put("<section><h2>Rate limits</h2><div class=\"scroll\"><table><thead><tr><th class=\"name\">Route</th>");
-        self.put("<th class=\"g\">Limit</th><th class=\"g\">Requests</th>");
+        self.put("<section><h2>Rate limits</h2><div class=\"scroll\"><table class=\"fit\"><thead><tr><th class=\"name\">Route</th>");
+        self.columns(&["Rate"]);
+        self.columns(&["When"]);
         self.columns(&["Refused", "Delayed", "Remembered"]);
         self.put("</tr></thead><tbody>");
         for row in rows {
@@ -358,8 +362,9 @@ impl Page {
     /// The heads of a group of columns.
     fn columns(&mut self, columns: &[&str]) {
         for (at, column) in columns.iter().enumerate() {
-            let class = if at == 0 { " class=\"g\"" } else { "" };
-            self.write(format_args!("<th{class}>{column}</th>"));
+            let group = if at == 0 { "g" } else { "" };
+            let kind = if TEXTS.contains(column) { " text" } else { "" };
+            self.write(format_args!("<th class=\"{group}{kind}\">{column}</th>"));
         }
     }
 
