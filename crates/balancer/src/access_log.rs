@@ -54,7 +54,20 @@ impl AccessLog {
 
 /// Collects what is worth knowing about an exchange, if anybody wants to know.
 #[derive(Debug, Default)]
-pub struct Exchange(Option<Box<Fields>>);
+pub struct Exchange(Option<Box<Fields>>, Tally);
+
+/// An exchange in the numbers that its listener counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// The status of the response; `None` when nobody was left to be answered.
+    pub status: Option<u16>,
+    /// Whether the route answered by itself.
+    pub here: bool,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+}
 
 #[derive(Debug)]
 struct Fields {
@@ -78,7 +91,7 @@ struct Fields {
 impl Exchange {
     /// Begins to collect.
     pub fn begin(log: Option<&AccessLog>, client: SocketAddr, listener: &str) -> Self {
-        Self(log.map(|log| {
+        let fields = log.map(|log| {
             Box::new(Fields {
                 log: log.clone(),
                 started: Instant::now(),
@@ -96,7 +109,23 @@ impl Exchange {
                 sent_bytes: 0,
                 reason: "done".to_owned(),
             })
-        }))
+        });
+        Self(fields, Tally::default())
+    }
+
+    /// Notes bytes that the client has sent: its head as it came, its body as the endpoint gets it.
+    pub fn took(&mut self, bytes: u64) {
+        self.1.bytes_in += bytes;
+    }
+
+    /// Notes bytes on their way to the client, those of the head among them.
+    pub fn gave(&mut self, bytes: usize) {
+        self.1.bytes_out += bytes as u64;
+    }
+
+    /// Returns what the exchange was in numbers.
+    pub fn tally(&self) -> Tally {
+        self.1
     }
 
     /// Notes the first line, without the secret part of a sid.
@@ -131,6 +160,7 @@ impl Exchange {
 
     /// Notes which endpoint answered.
     pub fn answered(&mut self, endpoint: &Endpoint, status: u16) {
+        self.1.status = Some(status);
         if let Some(fields) = &mut self.0 {
             fields.answered = Some(Instant::now());
             fields.endpoint = endpoint.address().to_string();
@@ -154,6 +184,7 @@ impl Exchange {
 
     /// Notes that the balancer answered itself, or had nobody left to answer, and why.
     pub fn failed(&mut self, status: Option<u16>, reason: &dyn Display) {
+        self.1.status = status;
         if let Some(fields) = &mut self.0 {
             fields.status = status.unwrap_or(CLIENT_GONE);
             fields.reason = reason.to_string();
@@ -162,6 +193,8 @@ impl Exchange {
 
     /// Notes that the route answered by itself.
     pub fn answered_here(&mut self, status: u16) {
+        self.1.status = Some(status);
+        self.1.here = true;
         if let Some(fields) = &mut self.0 {
             fields.answered = Some(Instant::now());
             fields.status = status;

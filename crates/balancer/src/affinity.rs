@@ -102,6 +102,21 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// Every kind, in the order of their declaration.
+    pub const ALL: [Self; 11] = [
+        Self::None,
+        Self::Tag,
+        Self::Learned,
+        Self::Located,
+        Self::Unknown,
+        Self::Cookie,
+        Self::StickySession,
+        Self::Client,
+        Self::Header,
+        Self::Query,
+        Self::Path,
+    ];
+
     /// Returns the name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -7,9 +7,12 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
 use crate::access_log::AccessLog;
+use crate::admin;
 use crate::affinity::key::{KeyOrigin, KeyRing};
 use crate::affinity::tag::TagKeys;
 use crate::client::crowd;
@@ -148,6 +151,7 @@ fn live(config: Config, role: Role) -> Result<(), Error> {
         );
         listeners.push(Listener::new(listener.clone(), connections, crowd::matters(&config, listener)));
     }
+    let admin = config.admin.map(|address| bind_admin(address, &runtime)).transpose()?;
     let (access_log, log_writer) = AccessLog::start(config.access_log).unzip();
     let shared = Arc::new(Shared::new(routes, TagKeys::new(&ring), listeners, access_log, config.shutdown_timeout));
 
@@ -178,9 +182,12 @@ fn live(config: Config, role: Role) -> Result<(), Error> {
         })
         .collect::<Result<Vec<_>, _>>()?;
 
+    let admin_address = admin.as_ref().map(|(_, address)| *address);
+    // It is served for as long as this thread runs the control plane and waits for the workers.
+    let _admin = admin.map(|(listener, _)| runtime.spawn(admin::run(listener, Arc::clone(&shared))));
     let until = match role {
         Role::Process => {
-            announce(&config, &bound, &upstreams, &key_origin, max_connections, started);
+            announce(&config, &bound, admin_address, &upstreams, &key_origin, max_connections, started);
             Until::Signals
         }
         Role::Part { ready, stopped } => {
@@ -220,6 +227,15 @@ async fn join(workers: Vec<JoinHandle<std::io::Result<()>>>, timeout: Duration) 
     Ok(())
 }
 
+/// Binds the admin listener on the control thread's runtime.
+fn bind_admin(address: SocketAddr, runtime: &Runtime) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Bind { name: "admin".to_owned(), address, source };
+    let (sockets, bound) = listen::bind(address, 1).map_err(failed)?;
+    let socket = sockets.into_iter().next().ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
+    let _inside = runtime.enter();
+    Ok((TcpListener::from_std(socket).map_err(failed)?, bound))
+}
+
 /// Decides how many client connections there may be: two descriptors each.
 fn max_connections(configured: usize) -> usize {
     let descriptors = raise_descriptor_limit();
@@ -249,6 +265,7 @@ fn raise_descriptor_limit() -> u64 {
 fn announce(
     config: &Config,
     bound: &[SocketAddr],
+    admin: Option<SocketAddr>,
     upstreams: &[Arc<Upstream>],
     key: &KeyOrigin,
     max_connections: usize,
@@ -262,6 +279,12 @@ fn announce(
     line(format!("limpet {}", env!("CARGO_PKG_VERSION")));
     for (listener, address) in config.listeners.iter().zip(bound) {
         line(format!("listener {} http://{address}", listener.name));
+    }
+    if let Some(address) = admin {
+        line(format!("admin http://{address}"));
+        if !address.ip().is_loopback() {
+            line(format!("warning: whoever reaches {address} can read the metrics; bind it to a private address"));
+        }
     }
     for upstream in upstreams {
         let config = upstream.config();

@@ -7,6 +7,7 @@
 //! means to the balancer, its keys for people, and how it is read.
 
 mod action;
+mod admin;
 mod affinity;
 mod balance;
 mod check;
@@ -35,6 +36,7 @@ mod reader;
 mod replicas;
 mod route;
 mod setting;
+mod stats;
 mod suggest;
 mod template;
 #[cfg(test)]
@@ -44,6 +46,7 @@ mod value;
 mod variables;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,6 +75,7 @@ pub use self::rate_limit::{Rate, RateKey, RateLimitConfig};
 pub use self::replicas::ReplicasConfig;
 pub use self::route::RouteConfig;
 pub use self::setting::Setting;
+pub use self::stats::StatsPage;
 pub use self::template::{Piece, Place, Template};
 pub use self::upstream::UpstreamConfig;
 
@@ -88,6 +92,8 @@ pub struct Config {
     pub key: KeySource,
     /// The access log on standard output.
     pub access_log: AccessLog,
+    /// Where metrics and the state of the balancer are read, if anywhere.
+    pub admin: Option<SocketAddr>,
     /// How the names of endpoints are looked up.
     pub dns: DnsConfig,
     /// Bound addresses.
@@ -106,6 +112,7 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(8),
             key: KeySource::StateDirectory(PathBuf::from(environment::LAST_STATE_DIRECTORY)),
             access_log: AccessLog::Off,
+            admin: None,
             dns: DnsConfig::default(),
             listeners: Vec::new(),
             routes: Vec::new(),

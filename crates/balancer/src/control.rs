@@ -14,6 +14,8 @@ use crate::config::KeySource;
 use crate::discovery::{Discovery, Endpoints};
 use crate::replicas::Replicas;
 use crate::shared::Shared;
+use crate::stats;
+use crate::upstream::never_up::NeverUp;
 use crate::upstream::probe;
 
 /// The time between two steps of the sweep. A step looks at one shard of each table.
@@ -37,6 +39,7 @@ pub async fn run(shared: &Arc<Shared>, key: &KeySource, mut discovery: Discovery
     let endpoints = discovery.handle();
     tasks.spawn(async move { discovery.run().await });
     tasks.spawn(sweep(Arc::clone(shared)));
+    tasks.spawn(stats::sampler::run(Arc::clone(shared)));
     match until {
         Until::Told(word) => _ = word.await,
         Until::Signals => signals(shared, key, &endpoints, replicas).await,
@@ -92,6 +95,7 @@ fn reload_keys(shared: &Shared, key: &KeySource) {
 /// Frees what has expired in the shared tables, one shard at a time.
 async fn sweep(shared: Arc<Shared>) {
     let mut steps = tokio::time::interval(SWEEP);
+    let mut never_up = NeverUp::default();
     for step in 0_usize.. {
         steps.tick().await;
         let now = clock::now();
@@ -101,6 +105,9 @@ async fn sweep(shared: Arc<Shared>) {
             shared.sessions.sweep((step * per_step + at) % shared.sessions.shards(), now);
         }
         let routes = shared.routes.load();
+        if step % 20 == 0 {
+            never_up.look(routes.upstreams(), now);
+        }
         routes.routes().iter().for_each(|route| route.limits.sweep(step, now));
         for upstream in routes.upstreams() {
             upstream.tend(now);

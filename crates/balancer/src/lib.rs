@@ -4,6 +4,7 @@
 #![deny(unsafe_code)]
 
 pub mod access_log;
+pub mod admin;
 pub mod affinity;
 pub mod balancer;
 pub mod client;
@@ -18,6 +19,7 @@ pub mod replicas;
 pub mod request;
 pub mod route;
 pub mod shared;
+pub mod stats;
 pub mod table;
 pub mod tunnel;
 pub mod upstream;

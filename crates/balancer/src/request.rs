@@ -45,6 +45,7 @@ use crate::client::{Client, ClientError};
 use crate::clock;
 use crate::limit::{self, Admission};
 use crate::net::stream::Stream;
+use crate::stats::Flight;
 use crate::upstream::endpoint::{Endpoint, EndpointId, Load};
 use crate::upstream::locate::Turn;
 use crate::upstream::queue::Refusal;
@@ -94,6 +95,8 @@ pub async fn serve(worker: &Worker, client: &mut Client, mut request: Box<Reques
         Plan::Locate => Box::pin(locate(worker, client, &mut request, log)).await,
         Plan::Unknown => Err(Error::UnknownSession),
     };
+    request.upstream.stats().own().shard().bound(request.evidence);
+    log.took(request.sent_bytes().saturating_sub(request.head_bytes as u64));
     match served {
         Ok(Served::Passed { keep_alive: true }) => Outcome::KeepAlive,
         Ok(Served::Passed { keep_alive: false }) => Outcome::Close,
@@ -186,6 +189,7 @@ async fn balance(
         let failure = match attempt::send(worker, client, request, &endpoint).await {
             Ok(response) if !last && chosen.may_move() && request.is_handshake() && response.is_refusal() => {
                 request.upstream.note_failure(&endpoint, "it refused a handshake");
+                request.flight.take().iter().for_each(Flight::redispatch);
                 request.out.rewind();
                 continue;
             }
@@ -201,7 +205,10 @@ async fn balance(
             tried.pop();
         } else if last || !harmless || !chosen.may_move() {
             return Err(failure.into());
+        } else {
+            request.flight.iter().for_each(Flight::redispatch);
         }
+        request.flight = None;
         request.out.rewind();
     }
 }
@@ -233,6 +240,7 @@ async fn locate(
             let Some(endpoint) = upstream.find(id) else {
                 return Err(Error::UnknownSession);
             };
+            request.evidence = Evidence::Learned;
             return bound(worker, client, request, &endpoint, log).await;
         }
     };
@@ -263,6 +271,7 @@ async fn locate(
                 learn(endpoint);
                 drop(search);
                 log.located();
+                request.evidence = Evidence::Located;
                 return relay::relay(worker, client, request, response, None, endpoint, log).await;
             }
             Err(Failure::Connect(_)) => {}

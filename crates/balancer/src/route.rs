@@ -12,7 +12,7 @@ use limpet_proto::http1::request_head::RequestHead;
 
 use self::condition::Asked;
 pub(crate) use self::path::normalized;
-use crate::config::{ActionConfig, RedirectConfig, RouteConfig};
+use crate::config::{ActionConfig, RedirectConfig, RouteConfig, StatsPage};
 use crate::limit::rate::RateLimits;
 use crate::request::local::LocalResponse;
 use crate::upstream::Upstream;
@@ -47,6 +47,8 @@ pub enum Action {
     Redirect(RedirectConfig),
     /// It gets this response.
     Respond(LocalResponse),
+    /// It gets this page of statistics.
+    Stats(StatsPage),
 }
 
 impl Routes {
@@ -63,7 +65,7 @@ impl Routes {
             let action = Action::new(&config.action, &upstreams)?;
             let of_upstream = match &action {
                 Action::Upstream(upstream) => upstream.config().max_body_bytes,
-                Action::Redirect(_) | Action::Respond(_) => 0,
+                Action::Redirect(_) | Action::Respond(_) | Action::Stats(_) => 0,
             };
             let max_body_bytes = config.max_body_bytes.unwrap_or(of_upstream);
             let limits = RateLimits::new(&config.rate_limits);
@@ -93,10 +95,12 @@ impl Routes {
 }
 
 impl Route {
-    /// Answers a request whose route has no upstream; `None` for one that has, or that lacks the host to be sent to.
+    /// Answers a request whose route has no upstream; `None` for one that has, that wants
+    /// statistics, or that lacks the host to be sent to.
     pub fn answer(&self, head: &RequestHead<'_, '_>, client: IpAddr) -> Option<LocalResponse> {
         match &self.action {
-            Action::Upstream(_) => None,
+            // Whoever has the numbers answers with them.
+            Action::Upstream(_) | Action::Stats(_) => None,
             Action::Redirect(redirect) => {
                 let place = redirect::place(&redirect.to, head, client)?;
                 Some(LocalResponse::new(redirect.status).with_header("Location", place))
@@ -117,6 +121,7 @@ impl Action {
             ActionConfig::Respond(respond) if respond.body.is_empty() => {
                 Self::Respond(LocalResponse::new(respond.status))
             }
+            ActionConfig::Stats(page) => Self::Stats(page.clone()),
             ActionConfig::Respond(respond) => Self::Respond(
                 LocalResponse::new(respond.status).with_body(&respond.content_type, respond.body.as_str()),
             ),

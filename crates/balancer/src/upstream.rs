@@ -5,6 +5,7 @@ mod cell;
 pub mod endpoint;
 pub mod health;
 pub mod locate;
+pub mod never_up;
 pub mod pool;
 pub mod probe;
 pub mod queue;
@@ -26,6 +27,7 @@ use crate::affinity::learned::Learned;
 use crate::affinity::modes::Modes;
 use crate::clock;
 use crate::config::{AdminState, UpstreamConfig};
+use crate::stats::Group;
 use crate::table::Seconds;
 
 /// How much longer than pingInterval + pingTimeout a silent session is remembered.
@@ -62,6 +64,7 @@ pub struct Upstream {
     /// The longest silence of a tunnel in seconds; tunnels read it while they live.
     tunnel_timeout: Arc<AtomicU32>,
     warned_of_timeouts: AtomicBool,
+    stats: Group,
 }
 
 impl Upstream {
@@ -84,6 +87,7 @@ impl Upstream {
             heartbeat_ms: AtomicU32::new(0),
             tunnel_timeout,
             warned_of_timeouts: AtomicBool::new(false),
+            stats: Group::default(),
         }
     }
 
@@ -110,6 +114,7 @@ impl Upstream {
     /// Replaces the endpoints; called too when the weight or state of one has changed. Those that stay must be the same
     /// objects, since health and load belong to them.
     pub fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
+        endpoints.iter().for_each(|endpoint| self.stats.join(endpoint.counters()));
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         numbers.retain(|id, _| endpoints.iter().any(|endpoint| endpoint.id() == *id));
         let taken: HashSet<u32> = numbers.values().copied().collect();
@@ -130,6 +135,11 @@ impl Upstream {
     /// task may wait.
     pub(crate) async fn endpoints_changed(&self) {
         self.endpoints_changed.notified().await;
+    }
+
+    /// Returns what it has done, in numbers.
+    pub fn stats(&self) -> &Group {
+        &self.stats
     }
 
     /// Finds the endpoint that a tag or a learned sid names.

@@ -20,6 +20,9 @@ pub(crate) struct Flags {
     /// The access log on standard output: off, text or json [env: LIMPET_ACCESS_LOG]
     #[arg(long, value_name = "FORM")]
     access_log: Option<String>,
+    /// Address of /metrics, /health and /ready, such as 127.0.0.1:9000; none by default [env: LIMPET_ADMIN]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
     /// File of the keys that sign sids; "limpet key new" makes one [env: LIMPET_KEY_FILE, or LIMPET_KEY for the keys themselves]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -35,6 +38,7 @@ impl Flags {
         set(draft, "--workers", Setting::Workers, self.workers.as_deref());
         set(draft, "--max-connections", Setting::MaxConnections, self.max_connections.as_deref());
         set(draft, "--access-log", Setting::AccessLog, self.access_log.as_deref());
+        set(draft, "--admin", Setting::Admin, self.admin.as_deref());
         set(draft, "--key-file", Setting::KeyFile, path(&self.key_file).as_deref());
         set(draft, "--state-directory", Setting::StateDirectory, path(&self.state_directory).as_deref());
     }

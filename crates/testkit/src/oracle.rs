@@ -39,6 +39,8 @@ pub struct Comparison {
     looks: Looks,
     /// What is done to cookie lines before they are compared.
     normal: fn(&str) -> String,
+    /// Whether each program is knocked at behind each request.
+    knocks: bool,
     sent: usize,
     differences: Vec<String>,
 }
@@ -78,13 +80,30 @@ impl Comparison {
         programs: [(&'static str, SocketAddr); 2],
     ) -> Self {
         let sides = programs.map(|(name, address)| Side { name, address, jars: Jars::default() });
-        Self { name, seed, cookie, sides, looks, normal: str::to_owned, sent: 0, differences: Vec::new() }
+        Self {
+            name,
+            seed,
+            cookie,
+            sides,
+            looks,
+            normal: str::to_owned,
+            knocks: false,
+            sent: 0,
+            differences: Vec::new(),
+        }
     }
 
     /// Rewrites every cookie line before it is compared, for what no two programs can have in common: times.
     #[must_use]
     pub fn with_cookies_as(mut self, normal: fn(&str) -> String) -> Self {
         self.normal = normal;
+        self
+    }
+
+    /// Sends no request before the programs have noticed that the one before is over, where their choice depends on it.
+    #[must_use]
+    pub fn with_knocks(mut self) -> Self {
+        self.knocks = true;
         self
     }
 
@@ -105,6 +124,10 @@ impl Comparison {
             let [original, other] = &mut self.sides;
             let expected = step.send(original.address, self.cookie, &mut original.jars)?;
             let found = step.send(other.address, self.cookie, &mut other.jars)?;
+            if self.knocks {
+                client::knock(original.address)?;
+                client::knock(other.address)?;
+            }
             let (expected, found) = (self.looks.at(expected, self.normal), self.looks.at(found, self.normal));
             if expected != found {
                 let (original, other) = (original.name, other.name);

@@ -152,6 +152,7 @@ impl Modes {
             match mode {
                 Mode::Cookie(cookie) => {
                     let done = answer::write(cookie, &said.cookie, answer, out);
+                    cookie.watch().note_answer(cookie.config(), said.cookie.found, done, &answer);
                     letters = Some(answer::letters(said.cookie.found, done));
                 }
                 Mode::StickySession(config) => sticky_session::write(config, said.route, answer, out),
@@ -194,6 +195,7 @@ impl Mode {
         match self {
             Self::Cookie(cookie) => {
                 let (said, named, edit) = cookie.read(&request.lines, around);
+                cookie.watch().note_request(cookie.config(), around.upstream.name(), said.found, request);
                 (wish.said.cookie, wish.edit) = (said, edit);
                 (named, Evidence::Cookie)
             }

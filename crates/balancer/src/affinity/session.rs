@@ -18,6 +18,7 @@ use std::sync::Arc;
 use limpet_proto::engineio::Transport;
 use limpet_proto::engineio::sid::Sid;
 
+use crate::stats::Count;
 use crate::table::{Entry, Seconds, Table};
 use crate::upstream::endpoint::Load;
 
@@ -109,7 +110,7 @@ impl Sessions {
     pub fn upgraded(&self, sid: &str, now: Seconds) -> Option<Load> {
         self.table.update(sid, now, |record| {
             record.transport = Transport::Websocket;
-            record.load.take()
+            record.take_load()
         })?
     }
 
@@ -148,9 +149,19 @@ impl Sessions {
 impl Record {
     fn entry(sid: Sid, opening: Opening, now: Seconds) -> Entry<Sid, Self> {
         let Opening { load, upstream, transport, client, user_agent, idle_limit } = opening;
+        if let Some(load) = &load {
+            load.endpoint().counters().add(Count::LivePolling, 1);
+        }
         let record =
             Self { load, upstream, transport, client, user_agent, opened: now, requests: 0, bytes_in: 0, bytes_out: 0 };
         Entry { key: sid, value: record, idle_limit }
+    }
+
+    /// Gives the unit of load away; while it has one, the session lives on polling.
+    fn take_load(&mut self) -> Option<Load> {
+        let load = self.load.take()?;
+        load.endpoint().counters().shard().leave(Count::LivePolling);
+        Some(load)
     }
 
     /// Returns the unit of load, which names the endpoint; `None` once a tunnel has it.
@@ -196,5 +207,11 @@ impl Record {
     /// Returns the number of bytes to the client in requests that have ended.
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        drop(self.take_load());
     }
 }

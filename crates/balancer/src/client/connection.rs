@@ -44,7 +44,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, origin: Origin,
     let Ok(mut permit) = permit else {
         let mut log = begin_log(&worker, &client, config);
         answer::refuse(&worker, &mut client, &Error::TooManyConnections, &mut log).await;
-        log.end();
+        answered(&worker, &client, log);
         return linger(client).await;
     };
     if config.accept_proxy != AcceptProxy::Off {
@@ -83,7 +83,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, origin: Origin,
                 Outcome::Close
             }
         };
-        log.end();
+        answered(&worker, &client, log);
         match outcome {
             Outcome::KeepAlive => {}
             Outcome::Close => return linger(client).await,
@@ -124,7 +124,7 @@ async fn admit(worker: &Worker, client: &mut Client, permit: &mut Permit, config
     };
     let mut log = begin_log(worker, client, config);
     answer::refuse(worker, client, &error, &mut log).await;
-    log.end();
+    answered(worker, client, log);
     Admission::Refused
 }
 
@@ -197,6 +197,7 @@ fn take_request(
     };
     let mut slots = Slots::new();
     let head = RequestHead::parse(&http1.stream.input()[..head_bytes], &mut slots)?;
+    log.took(head_bytes as u64);
     log.asked(head.method_token, head.target.path_and_query);
     let mut request = prepare::prepare(&worker.shared, &http1.origin, &mut http1.last_tag, &head)?;
     if let Prepared::Forward(request) = &request {
@@ -266,6 +267,12 @@ fn reset(client: &Client) {
         // If it fails, an ordinary end follows.
         let _ = socket2::SockRef::from(client.stream.socket()).set_linger(Some(std::time::Duration::ZERO));
     }
+}
+
+/// Ends an exchange: the listener counts it, and the access log gets its line.
+fn answered(worker: &Worker, client: &Client, log: Exchange) {
+    worker.shared.listeners[client.origin().listener].connections.counters().exchanged(&log.tally());
+    log.end();
 }
 
 fn begin_log(worker: &Worker, client: &Client, config: &ListenerConfig) -> Exchange {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::StatsPage;
 use super::reader::{Entry, Reader};
+use super::stats;
 use super::template::Template;
 use super::value::{self, Parsed};
 
@@ -18,6 +20,8 @@ pub enum ActionConfig {
     Redirect(RedirectConfig),
     /// Answers them all in the same way.
     Respond(RespondConfig),
+    /// Shows what has happened, in numbers.
+    Stats(StatsPage),
 }
 
 /// Where clients are sent instead.
@@ -45,7 +49,7 @@ impl ActionConfig {
     pub fn upstream(&self) -> Option<&str> {
         match self {
             Self::Upstream(name) => Some(name),
-            Self::Redirect(_) | Self::Respond(_) => None,
+            Self::Redirect(_) | Self::Respond(_) | Self::Stats(_) => None,
         }
     }
 }
@@ -56,6 +60,7 @@ impl fmt::Display for ActionConfig {
             Self::Upstream(name) => write!(f, "upstream {name}"),
             Self::Redirect(redirect) => write!(f, "redirect {} to {}", redirect.status, redirect.to),
             Self::Respond(respond) => write!(f, "respond {}", respond.status),
+            Self::Stats(_) => f.write_str("statistics"),
         }
     }
 }
@@ -65,15 +70,18 @@ impl fmt::Display for ActionConfig {
 enum Serve {
     Redirect,
     Respond,
+    Stats,
 }
 
 impl Serve {
-    const ALL: [(&'static str, Self); 2] = [("redirect", Self::Redirect), ("respond", Self::Respond)];
+    const ALL: [(&'static str, Self); 3] =
+        [("redirect", Self::Redirect), ("respond", Self::Respond), ("stats", Self::Stats)];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Redirect => "redirect",
             Self::Respond => "respond",
+            Self::Stats => "stats",
         }
     }
 
@@ -82,6 +90,7 @@ impl Serve {
         match self {
             Self::Redirect => matches!(key, "to" | "status"),
             Self::Respond => matches!(key, "status" | "body" | "content_type"),
+            Self::Stats => key == "stats",
         }
     }
 }
@@ -96,6 +105,7 @@ pub(super) struct Draft {
     status: Option<u16>,
     body: Option<String>,
     content_type: Option<String>,
+    stats: Option<StatsPage>,
 }
 
 impl Draft {
@@ -126,6 +136,10 @@ impl Draft {
                 self.content_type = reader.value(entry, content_type);
                 "content_type"
             }
+            "stats" => {
+                self.stats = stats::read(reader, entry);
+                "stats"
+            }
             _ => return false,
         };
         self.given.push(key);
@@ -148,7 +162,7 @@ impl Draft {
             // Reported already. What it was meant to be is not known.
             return ActionConfig::Respond(RespondConfig::new());
         }
-        for key in ["to", "status", "body", "content_type"].into_iter().filter(|key| given(key)) {
+        for key in ["to", "status", "body", "content_type", "stats"].into_iter().filter(|key| given(key)) {
             match self.serve {
                 Some(serve) if serve.has(key) => {}
                 Some(serve) => {
@@ -179,6 +193,7 @@ impl Draft {
                 }
                 ActionConfig::Redirect(RedirectConfig { status, to: self.to.unwrap_or_else(Template::empty) })
             }
+            Some(Serve::Stats) => ActionConfig::Stats(self.stats.unwrap_or_default()),
             Some(Serve::Respond) => {
                 let default = RespondConfig::new();
                 let status = self.status.unwrap_or(default.status);

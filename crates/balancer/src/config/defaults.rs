@@ -5,18 +5,20 @@
 use std::fmt::Write as _;
 
 use super::part::{Kind, Part, default, example, table};
-use super::{affinity, dns, endpoint, listener, outlier, probe, rate_limit, replicas, route, upstream};
+use super::{admin, affinity, dns, endpoint, listener, outlier, probe, rate_limit, replicas, route, upstream};
 
 /// Every part, in the order of the printed file.
 pub(super) const PARTS: &[&Part] = &[
     &TOP,
     &CLUSTER,
+    &admin::PART,
     &dns::PART,
     &listener::PART,
     &route::PART,
     &rate_limit::PART,
     &route::REDIRECT_PART,
     &route::RESPOND_PART,
+    &route::STATS_PART,
     &upstream::PART,
     &probe::PART,
     &outlier::PART,
@@ -60,6 +62,7 @@ pub(super) const TOP: Part = Part {
              $XDG_STATE_HOME/limpet, ~/.local/state/limpet or /var/lib/limpet. Also LIMPET_STATE_DIRECTORY.",
         ),
         table("cluster"),
+        table("admin"),
         table("dns"),
         table("listener"),
         table("route"),

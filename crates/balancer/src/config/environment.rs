@@ -12,7 +12,7 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Where state is kept when nothing else names a place.
 pub(super) const LAST_STATE_DIRECTORY: &str = "/var/lib/limpet";
 
-const VARIABLES: [(&str, Setting); 10] = [
+const VARIABLES: [(&str, Setting); 11] = [
     ("LIMPET_LISTEN", Setting::Listen),
     ("LIMPET_UPSTREAM", Setting::Endpoints),
     ("LIMPET_ACCEPT_PROXY", Setting::AcceptProxy),
@@ -23,6 +23,7 @@ const VARIABLES: [(&str, Setting); 10] = [
     ("LIMPET_WORKERS", Setting::Workers),
     ("LIMPET_MAX_CONNECTIONS", Setting::MaxConnections),
     ("LIMPET_ACCESS_LOG", Setting::AccessLog),
+    ("LIMPET_ADMIN", Setting::Admin),
 ];
 
 /// Looks a variable up in the environment of this process; one that is not UTF-8 counts as unset.

@@ -6,7 +6,7 @@ use super::defaults;
 use super::draft::Draft;
 use super::environment::Lookup;
 use super::reader::{Entry, Reader, kind, unread};
-use super::{dns, listener, route, upstream, value};
+use super::{admin, dns, listener, route, upstream, value};
 
 /// Reads a file into the draft. With errors of the syntax nothing else is looked at.
 pub(super) fn read(draft: &mut Draft, name: &str, text: &str, lookup: Lookup<'_>) {
@@ -34,6 +34,7 @@ pub(super) fn read(draft: &mut Draft, name: &str, text: &str, lookup: Lookup<'_>
                 _ => unread(reader, entry),
             });
         }
+        "admin" => admin::read(reader, entry, &mut config.admin),
         "dns" => dns::read(reader, entry, &mut config.dns),
         "listener" => named(reader, entry, "[listener.NAME]", |reader, entry, table| {
             config.listeners.push(listener::read(reader, entry, table));

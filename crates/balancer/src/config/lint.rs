@@ -8,10 +8,11 @@
 //!   names that may be virtual addresses.
 //! - `clients`: what goes by the client's address where that is a proxy's, and proxies whom everybody can play.
 //! - `routes`: upstreams and listeners without a route, routes that hold for no request, limits that never apply.
+//! - `stats`: numbers that everybody can read.
 //!
 //! Some mistakes show at run time only, and are logged then: heartbeats above the timeouts (`upstream`), many clients of
-//! one address (`client::crowd`), cookies that nobody sets, cookies that browsers keep back from other sites, and
-//! endpoints that have never been up (`watch`).
+//! one address (`client::crowd`), cookies that nobody sets or that browsers keep back (`affinity::cookie::watch`), and
+//! endpoints that have never been up (`upstream::never_up`).
 //!
 //! Two mistakes of other balancers cannot be made: an accepted PROXY header always gives the client's address, and a
 //! limit stands in the route that it is for.
@@ -23,6 +24,7 @@ mod affinity;
 mod balance;
 mod clients;
 mod routes;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +52,8 @@ impl Lint {
         routes::unused(config, &mut journal);
         routes::impossible(config, &mut journal);
         routes::limits(config, &mut journal);
+        stats::pages(config, &mut journal);
+        stats::admin(config, &mut journal);
         Self(journal)
     }
 

@@ -6,6 +6,7 @@ use super::header_edits::{self, HeaderEdits, Side};
 use super::part::{Part, default, example, table};
 use super::rate_limit::{self, RateLimitConfig};
 use super::reader::{Entry, Reader};
+use super::stats;
 use super::template::Place;
 use super::value;
 
@@ -124,6 +125,7 @@ pub(super) const PART: Part = Part {
         table("status"),
         table("body"),
         table("content_type"),
+        table("stats"),
     ],
 };
 
@@ -156,6 +158,23 @@ pub(super) const RESPOND_PART: Part = Part {
         example("body", "\"down for an hour\"", "The body, at most 64KiB; empty by default."),
         default("content_type", "\"text/plain; charset=utf-8\"", "The type of the body."),
         example("path", "\"/maintenance\"", "A condition, as above."),
+    ],
+};
+
+/// A route that shows statistics, for the printed file.
+pub(super) const STATS_PART: Part = Part {
+    title: "[[route]]",
+    header: "#[[route]]",
+    doc: "A route can show statistics: with HAProxy's columns, and behind \";csv\" and \";json\" for programs.",
+    keys: &[
+        example("serve", "\"stats\"", "Show statistics."),
+        example(
+            "stats",
+            stats::DEFAULTS,
+            "What the page is like; these are the defaults. \"auth\" has \"user:password\" of each who may see it, everybody\n\
+             if there are none; \"refresh\" is the time after which browsers load it anew.",
+        ),
+        example("path_prefix", "\"/haproxy?stats\"", "A condition, as above."),
     ],
 };
 

@@ -30,6 +30,8 @@ pub enum Setting {
     MaxConnections,
     /// `access_log`.
     AccessLog,
+    /// `admin.bind`.
+    Admin,
     /// `trusted` of every listener; separated by commas or spaces.
     Trusted,
     /// `accept_proxy` of every listener.
@@ -83,6 +85,7 @@ pub(super) fn apply(draft: &mut Draft, setting: Setting, text: &str, origin: &Or
         Setting::Workers => config.workers = value::workers(text)?,
         Setting::MaxConnections => config.max_connections = value::count(text)?,
         Setting::AccessLog => config.access_log = value::access_log(text)?,
+        Setting::Admin => config.admin = Some(value::bind(text)?),
         Setting::Trusted => {
             let trusted = value::split(text).map(value::network).collect::<Parsed<Vec<_>>>()?;
             config.listeners.iter_mut().for_each(|listener| listener.trusted.clone_from(&trusted));

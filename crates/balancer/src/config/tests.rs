@@ -74,6 +74,7 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
     let mut expected = small();
     // The examples, which are no defaults.
     expected.key = KeySource::File(PathBuf::from("/run/secrets/limpet.key"));
+    expected.admin = Some("127.0.0.1:9000".parse().unwrap());
     let prefix = |path: &str| Condition::PathPrefix(path.to_owned());
     let header = |name: &str, value| Condition::Header(HeaderRule { name: name.to_owned(), value });
     let websocket = || header("Upgrade", ValueRule::Equal("websocket".to_owned()));
@@ -115,6 +116,13 @@ fn the_printed_defaults_hold_when_every_key_is_switched_on() {
                 ..RespondConfig::default()
             }))
         },
+        RouteConfig {
+            when: Condition::All(vec![Condition::All(vec![
+                Condition::Path("/haproxy".to_owned()),
+                Condition::QueryPrefix("stats".to_owned()),
+            ])]),
+            ..RouteConfig::new(ActionConfig::Stats(StatsPage::default()))
+        },
     ];
     expected.upstreams[0].endpoints_file = Some(PathBuf::from("/etc/limpet/app.toml"));
     expected.upstreams[0].replicas = Some(ReplicasConfig::new(vec!["node".to_owned(), "server.js".to_owned()]));
@@ -142,6 +150,7 @@ fn every_key_has_its_place() {
         shutdown_timeout = "1m 30s"
         access_log = "json"
         state_directory = "/srv/limpet"
+        admin = { bind = "127.0.0.1:9000" }
         [dns]
         servers = ["127.0.0.1:5353", "::1"]
         family = "ipv4"
@@ -212,6 +221,7 @@ fn every_key_has_its_place() {
         shutdown_timeout: seconds(90),
         key: KeySource::StateDirectory(PathBuf::from("/srv/limpet")),
         access_log: AccessLog::Json,
+        admin: Some("127.0.0.1:9000".parse().unwrap()),
         dns: DnsConfig {
             servers: vec!["127.0.0.1:5353".parse().unwrap(), "[::1]:53".parse().unwrap()],
             family: DnsFamily::Ipv4,
@@ -361,4 +371,49 @@ fn a_probe_is_on_or_off_or_a_table() {
 fn keys_never_show_in_debug_output() {
     let config = Config { key: KeySource::Inline("0:c2VjcmV0".to_owned()), ..Config::default() };
     assert!(!format!("{config:?}").contains("c2VjcmV0"));
+}
+
+#[test]
+fn a_route_can_show_statistics() {
+    let load_page = |stats: &str| {
+        let route = format!(
+            "{SMALL}[[route]]\nserve = \"stats\"\npath_prefix = \"/haproxy?stats\"\n{stats}\n[[route]]\nupstream = \"app\"\n"
+        );
+        load(&route).map(|config| config.routes[0].clone())
+    };
+    let page = |page: StatsPage| RouteConfig {
+        when: Condition::All(vec![Condition::All(vec![
+            Condition::Path("/haproxy".to_owned()),
+            Condition::QueryPrefix("stats".to_owned()),
+        ])]),
+        ..RouteConfig::new(ActionConfig::Stats(page))
+    };
+    assert_eq!(load_page(""), Ok(page(StatsPage::default())));
+    // What the documentation shows are the defaults.
+    let printed = defaults::text();
+    let shown = printed.lines().find_map(|line| line.strip_prefix("#stats = ")).unwrap();
+    assert_eq!(load_page(&format!("stats = {shown}")), Ok(page(StatsPage::default())));
+    let everything = "stats = { realm = \"Haproxy Statistics\", auth = [\"123:123\", \"a:b:c\"], \
+        hide_version = true, refresh = \"10s\" }";
+    let expected = StatsPage {
+        realm: "Haproxy Statistics".to_owned(),
+        auth: vec!["123:123".to_owned(), "a:b:c".to_owned()],
+        hide_version: true,
+        refresh: Some(Duration::from_secs(10)),
+    };
+    assert!(!format!("{expected:?}").contains("b:c"), "passwords are not shown");
+    assert_eq!(load_page(everything), Ok(page(expected)));
+    for (stats, error) in [
+        ("stats = { uri = \"/haproxy?stats\" }", "unknown key"),
+        ("status = 200", "has no meaning with serve = \"stats\""),
+        ("stats = { auth = [\"secret\"] }", "write \"user:password\""),
+        ("stats = { realm = \"\" }", "is not a realm"),
+        ("stats = { colour = 1 }", "unknown key"),
+        ("stats = 1", "expected a table"),
+    ] {
+        let errors = load_page(stats).unwrap_err();
+        assert!(errors.contains(error) && !errors.contains("secret"), "{errors}");
+    }
+    let without = load(&format!("{SMALL}[[route]]\nupstream = \"app\"\nstats = {{}}\n")).unwrap_err();
+    assert!(without.contains("only with serve = \"stats\""), "{without}");
 }

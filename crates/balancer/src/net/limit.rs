@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::stats::{Count, Counters};
+
 /// Which limit refuses a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -24,6 +26,7 @@ pub struct Connections {
     max_per_client: usize,
     /// Only clients with a connection have an entry, so it is bounded by `max_total`; about 64 bytes each.
     per_client: Mutex<HashMap<IpAddr, usize>>,
+    counters: Counters,
 }
 
 impl Connections {
@@ -37,12 +40,23 @@ impl Connections {
             max_here: no_limit(max_here),
             max_per_client,
             per_client: Mutex::default(),
+            counters: Counters::default(),
         }
     }
 
     /// Returns the number of open connections.
     pub fn open(&self) -> usize {
         self.here.load(Ordering::Relaxed)
+    }
+
+    /// Returns what the listener has done, in numbers.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Returns the number of connections that there may be, `None` for no limit of the listener's own.
+    pub fn limit(&self) -> Option<usize> {
+        (self.max_here != usize::MAX).then_some(self.max_here)
     }
 
     /// Returns whether one more connection would be refused as [`Refusal::Full`].
@@ -69,11 +83,14 @@ impl Connections {
             self.total.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Full);
         }
-        if self.here.fetch_add(1, Ordering::Relaxed) >= self.max_here {
+        let here = self.here.fetch_add(1, Ordering::Relaxed);
+        if here >= self.max_here {
             self.here.fetch_sub(1, Ordering::Relaxed);
             self.total.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Full);
         }
+        self.counters.add(Count::Connections, 1);
+        self.counters.note_peak(here as u64 + 1);
         // From here on the permit's drop gives both counts back.
         Ok(Permit { connections: Arc::clone(self), client: None })
     }
@@ -88,6 +105,11 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Returns what the listener has done, in numbers.
+    pub fn counters(&self) -> &Counters {
+        &self.connections.counters
+    }
+
     /// Counts the connection for its client too.
     ///
     /// # Errors
@@ -99,6 +121,7 @@ impl Permit {
         let mut clients = self.connections.per_client.lock().unwrap_or_else(PoisonError::into_inner);
         let count = clients.entry(client).or_insert(0);
         if *count >= self.connections.max_per_client {
+            self.connections.counters.add(Count::DeniedConnections, 1);
             return Err(Refusal::Client);
         }
         *count += 1;

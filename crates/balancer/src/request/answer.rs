@@ -15,6 +15,7 @@ use crate::access_log::Exchange;
 use crate::client::{BODY_TOO_LARGE, Client, ClientError, proxy};
 use crate::limit::Refusal;
 use crate::net::stream::Outgoing;
+use crate::stats;
 use crate::worker::Worker;
 
 /// Why a request is answered by the balancer and not by an endpoint.
@@ -113,6 +114,7 @@ pub(super) async fn send(
     log: &mut Exchange,
 ) -> Outcome {
     log.failed(error.status().map(|(status, _)| status), error);
+    stats::refusal::count(worker, client, request, error);
     let Some((status, reason)) = error.status() else {
         return Outcome::Close;
     };
@@ -133,6 +135,7 @@ pub(super) async fn send(
     {
         out.bytes.truncate(end + 4);
     }
+    log.gave(out.bytes.len());
     client.deadline().set(client.body_timeout());
     match relay::send(client, &mut out).await {
         Ok(()) if keep_alive => Outcome::KeepAlive,

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use limpet_proto::http1::Version;
 use limpet_proto::http1::head::{self as http1_head, HeadError};
@@ -17,6 +18,7 @@ use crate::net::buffer::BUFFER_BYTES;
 use crate::net::connect;
 use crate::net::deadline::Deadline;
 use crate::net::stream::{Outgoing, Stream};
+use crate::stats::Flight;
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::queue::Refusal;
@@ -84,10 +86,18 @@ pub async fn send(
     request: &mut Request,
     endpoint: &Arc<Endpoint>,
 ) -> Result<Response, Failure> {
+    // Of an earlier endpoint there is nothing left to count.
+    request.flight = None;
     slot::hold(client, request, endpoint).await?;
-    let result = match kept::take(worker, client, request, endpoint) {
+    request.flight = Some(Flight::begin(endpoint));
+    let kept = kept::take(worker, client, request, endpoint);
+    if kept.is_some() {
+        request.flight.iter().for_each(Flight::reuse);
+    }
+    let result = match kept {
         Some(stream) => match exchange(client, request, stream).await {
             Err(Failure::Closed(_)) if request.repeatable => {
+                request.flight.iter().for_each(Flight::retry);
                 request.out.rewind();
                 on_new_connection(client, request, endpoint).await
             }
@@ -95,6 +105,10 @@ pub async fn send(
         },
         None => on_new_connection(client, request, endpoint).await,
     };
+    let (sent_bytes, upgrade) = (request.sent_bytes(), request.upgrade);
+    if let Some(flight) = &mut request.flight {
+        flight.end_of_attempt(&result, sent_bytes, upgrade);
+    }
     match &result {
         // Whoever asked decides whether that is a failure.
         Ok(response) if response.is_refusal() => {}
@@ -142,12 +156,16 @@ async fn on_new_connection(
     endpoint: &Endpoint,
 ) -> Result<Response, Failure> {
     client.deadline().set(request.upstream.config().connect_timeout);
+    let begun = Instant::now();
     let connected = match announce::as_client(client, request) {
         None => connect::connect(endpoint.address(), &mut request.out, client.deadline()).await,
         // Rare: its state must not be a part of every connection's.
         Some(header) => Box::pin(announce::connect(endpoint, header, client.deadline())).await,
     };
     let stream = connected.map_err(Failure::Connect)?;
+    if let Some(flight) = &mut request.flight {
+        flight.connected(begun);
+    }
     exchange(client, request, stream).await
 }
 
@@ -222,6 +240,7 @@ fn poll_exchange(
                 if *phase == Phase::Sending {
                     *phase = Phase::Body.enter(client, request);
                 }
+                request.flushed_bytes += request.out.bytes.len() as u64;
                 request.out.clear();
             }
             Poll::Pending if *phase == Phase::Body => {

@@ -18,6 +18,7 @@ use super::session;
 use crate::affinity::tag::SUFFIX_LEN;
 use crate::client::{Client, write_end, write_payload};
 use crate::clock;
+use crate::stats::Count;
 use crate::upstream::endpoint::{Endpoint, Load};
 use crate::worker::Worker;
 
@@ -97,6 +98,7 @@ fn open_session(
 ) -> Option<Vec<u8>> {
     let upstream = &request.upstream;
     upstream.note_handshake(open);
+    endpoint.counters().add(Count::PollingHandshakes, 1);
     let sid = Sid::parse(&open.sid)?;
     let (now, ttl) = (clock::coarse(), upstream.session_ttl());
     let tagged = if can_be_tagged(request, &sid) {

@@ -17,8 +17,10 @@ use crate::access_log::Exchange;
 use crate::client::{Client, ClientError};
 use crate::limit::{self, Admission, Admitted, Refusal};
 use crate::net::stream::Outgoing;
-use crate::route::Route;
 use crate::route::edits::{self, Facts};
+use crate::route::{Action, Route};
+use crate::shared::Shared;
+use crate::stats::{self, Count};
 use crate::worker::Worker;
 
 /// The largest request body that is read and thrown away so that the connection can be kept.
@@ -62,13 +64,15 @@ impl LocalRequest {
     /// # Errors
     /// When the answer needs a host and the request names none.
     pub(super) fn new(
+        shared: &Shared,
         head: &RequestHead<'_, '_>,
         client: IpAddr,
         route: Arc<Route>,
         admitted: Admitted,
     ) -> Result<Self, Error> {
-        let response = match admitted.admission {
-            Admission::Refuse(refusal) => LocalResponse::refusal(refusal),
+        let response = match (&admitted.admission, &route.action) {
+            (Admission::Refuse(refusal), _) => LocalResponse::refusal(*refusal),
+            (_, Action::Stats(page)) => stats::page::answer(page, shared, head),
             _ => route.answer(head, client).ok_or(HeadError::Host)?,
         };
         Ok(Self {
@@ -164,7 +168,11 @@ pub async fn serve(worker: &Worker, client: &mut Client, request: LocalRequest, 
         let facts = Facts { client: request.client, endpoint: "" };
         edits::apply(&request.route.config.response_headers, facts, &mut out.bytes);
     }
+    if let Admission::Refuse(_) = request.admitted.admission {
+        worker.shared.listeners[client.origin().listener].connections.counters().add(Count::Denied, 1);
+    }
     log.answered_here(request.response.status);
+    log.gave(out.bytes.len());
     log.add_sent(sent_bytes);
     client.deadline().set(client.body_timeout());
     match relay::send(client, &mut out).await {

@@ -24,6 +24,7 @@ use crate::net::stream::Outgoing;
 use crate::route::edits::{self, Facts};
 use crate::route::{Action, Route};
 use crate::shared::Shared;
+use crate::stats::Flight;
 use crate::upstream::Upstream;
 use crate::upstream::queue::Slot;
 
@@ -78,6 +79,10 @@ pub struct Request {
     /// Whether the request has no effect on its endpoint and no body, so that it may be sent again on a new connection
     /// when a kept one turns out to be closed.
     pub repeatable: bool,
+    /// The part that an endpoint has in it now.
+    pub flight: Option<Flight>,
+    /// Bytes that have left [`out`](Self::out) for good.
+    pub flushed_bytes: u64,
 }
 
 impl Request {
@@ -89,6 +94,11 @@ impl Request {
     /// Returns how many bytes of body were taken, as far as they are still held.
     pub fn received_bytes(&self) -> u64 {
         self.out.bytes.len().saturating_sub(self.head_bytes) as u64
+    }
+
+    /// Returns how many bytes an endpoint has been sent, and will be sent of what was taken.
+    pub fn sent_bytes(&self) -> u64 {
+        self.flushed_bytes + self.out.bytes.len() as u64
     }
 
     /// Returns whether the body is a lone Engine.IO close packet, as far as it is still held.
@@ -152,7 +162,7 @@ pub fn prepare(
     }
     let admitted = limit::admit(&listener.in_progress, &route.limits, client, request);
     let Action::Upstream(upstream) = &route.action else {
-        return LocalRequest::new(request, client, route, admitted).map(Prepared::Local);
+        return LocalRequest::new(shared, request, client, route, admitted).map(Prepared::Local);
     };
     let upstream = Arc::clone(upstream);
     let query_text = request.target.query();
@@ -210,6 +220,8 @@ pub fn prepare(
         head_bytes: out.bytes.len(),
         out,
         repeatable: request.method.is_safe() && request.framing == Framing::Empty,
+        flight: None,
+        flushed_bytes: 0,
         route,
         upstream,
     })))

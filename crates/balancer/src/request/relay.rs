@@ -21,6 +21,7 @@ use crate::client::{Client, ClientError, write_end, write_payload};
 use crate::clock;
 use crate::net::stream::{Outgoing, Stream};
 use crate::route::edits::{self, Facts};
+use crate::stats::Flight;
 use crate::upstream::endpoint::{Endpoint, Load};
 use crate::worker::Worker;
 
@@ -70,12 +71,16 @@ pub(super) async fn relay(
     let mut sent_bytes = 0;
     loop {
         let Ok(payload_bytes) = take_payload(&mut stream, &mut body, client_framing, &mut out.bytes) else {
+            request.flight.iter().for_each(Flight::server_aborted);
             return Ok(cut(log, closes_client, "the response body is malformed"));
         };
         sent_bytes += payload_bytes;
         log.add_sent(payload_bytes);
+        log.gave(out.bytes.len());
+        request.flight.iter().for_each(|flight| flight.sent(out.bytes.len()));
         client.deadline().set(timeout);
         if send(client, &mut out).await.is_err() {
+            request.flight.iter().for_each(Flight::client_aborted);
             return Ok(cut(log, closes_client, "the client has gone"));
         }
         if body.is_done() {
@@ -84,9 +89,16 @@ pub(super) async fn relay(
         out.clear();
         match fill(client, &mut stream).await {
             Ok(0) if body.may_end_with_connection() => body = Body::new(Framing::Empty),
-            Ok(0) => return Ok(cut(log, closes_client, "the endpoint closed within the response")),
+            Ok(0) => {
+                request.flight.iter().for_each(Flight::server_aborted);
+                return Ok(cut(log, closes_client, "the endpoint closed within the response"));
+            }
             Ok(_) => {}
-            Err(error) => return Ok(cut(log, closes_client, &error.to_string())),
+            Err(error) => {
+                let aborted = if is_client_gone(&error) { Flight::client_aborted } else { Flight::server_aborted };
+                request.flight.iter().for_each(aborted);
+                return Ok(cut(log, closes_client, &error.to_string()));
+            }
         }
     }
     session::count(worker, request, sent_bytes);
@@ -224,11 +236,16 @@ pub(super) async fn fill(client: &mut Client, stream: &mut Stream) -> io::Result
             return Poll::Ready(filled);
         }
         if client.body_is_done() && client.poll_gone(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::other("the client has gone")));
+            return Poll::Ready(Err(io::Error::other(ClientError::Gone)));
         }
         client.deadline().poll(cx).map(|()| Err(io::Error::other("the endpoint sent nothing in time")))
     })
     .await
+}
+
+/// Returns whether a failed [`fill`] is the client's doing.
+fn is_client_gone(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<ClientError>())
 }
 
 /// Makes a tunnel of a 101.

@@ -22,6 +22,17 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Every reason, in the order of their declaration.
+    pub const ALL: [Self; 7] = [
+        Self::ClientClosed,
+        Self::ClientReset,
+        Self::UpstreamClosed,
+        Self::UpstreamReset,
+        Self::IdleTimeout,
+        Self::HalfClosedTimeout,
+        Self::Shutdown,
+    ];
+
     /// Returns the name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -78,6 +78,8 @@ impl Entry {
             began_to_end: None,
             continued: false,
         };
+        entry.record.begin();
+        entry.record.sent(head.len(), 0);
         if let Some(bytes) = to_client {
             entry.follow(From::Upstream, bytes.bytes());
             head.extend_from_slice(bytes.bytes());
@@ -249,6 +251,10 @@ impl Entry {
             }
         }
         let progress = self.sides(from).0.follow(bytes);
+        match from {
+            From::Client => self.record.received(bytes.len(), progress.messages),
+            From::Upstream => self.record.sent(bytes.len(), progress.messages),
+        }
         if progress.close_code.is_some() {
             self.began_to_end.get_or_insert(from);
         }

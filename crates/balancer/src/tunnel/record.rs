@@ -12,6 +12,7 @@ use crate::access_log;
 use crate::limit::concurrency::Place;
 use crate::net::limit::Permit;
 use crate::shared::Shared;
+use crate::stats::{Count, Counters};
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Load;
 use crate::upstream::queue::Slot;
@@ -61,11 +62,61 @@ impl Record {
         if let Some(open) = handshake::parse(payload) {
             self.upstream.note_handshake(&open);
             self.sid = Sid::parse(&open.sid);
+            if self.sid.is_some() {
+                self.counters().add(Count::WebsocketHandshakes, 1);
+                self.counters().add(Count::LiveWebsocket, 1);
+            }
         }
+    }
+
+    /// Counts the tunnel as one that lives.
+    pub fn begin(&self) {
+        let shard = self.counters().enter();
+        shard.add(Count::Tunnels, 1);
+        shard.add(Count::LiveTunnels, 1);
+        if self.sid.is_some() {
+            shard.add(Count::LiveWebsocket, 1);
+        }
+    }
+
+    /// Counts bytes and messages from the client.
+    pub fn received(&self, bytes: usize, messages: u32) {
+        self.carried(Count::BytesIn, bytes, Count::MessagesIn, messages);
+    }
+
+    /// Counts bytes and messages to the client.
+    pub fn sent(&self, bytes: usize, messages: u32) {
+        self.carried(Count::BytesOut, bytes, Count::MessagesOut, messages);
+    }
+
+    /// A read brings many messages or a part of one: this is once per read, beside its system calls.
+    fn carried(&self, in_bytes: Count, bytes: usize, in_messages: Count, messages: u32) {
+        let shard = self.counters().shard();
+        shard.add(in_bytes, bytes as u64);
+        if messages > 0 {
+            shard.add(in_messages, u64::from(messages));
+        }
+        self.permit.counters().add(in_bytes, bytes as u64);
+    }
+
+    fn counters(&self) -> &Counters {
+        self.load.endpoint().counters()
+    }
+
+    /// Takes the tunnel out of those that live.
+    fn end(&self, closed: &Closed) {
+        let shard = self.counters().shard();
+        shard.leave(Count::Current);
+        shard.leave(Count::LiveTunnels);
+        if self.sid.is_some() {
+            shard.leave(Count::LiveWebsocket);
+        }
+        shard.closed(closed.reason, closed.from_client.close_code, closed.from_upstream.close_code);
     }
 
     /// Gives back what the tunnel held, and logs what it was.
     pub fn finish(self, shared: &Shared, closed: &Closed) {
+        self.end(closed);
         if let Some(sid) = &self.sid {
             drop(shared.sessions.closed(sid.as_str()));
             self.upstream.learned.forget(sid.as_str());

@@ -12,6 +12,7 @@ use super::cell::Cell;
 use super::health::Health;
 use super::queue::Queue;
 use crate::config::{AdminState, EndpointConfig};
+use crate::stats::Counters;
 
 /// The identity of an endpoint within its upstream: 48 bits of a hash of its configured `id`, or else of
 /// its address and port. Never an index or a name, so that renaming and reordering strand no session.
@@ -65,6 +66,7 @@ pub struct Endpoint {
     cell: &'static Cell,
     queue: OnceLock<Arc<Queue>>,
     health: Health,
+    counters: Arc<Counters>,
 }
 
 impl Drop for Endpoint {
@@ -96,6 +98,7 @@ impl Endpoint {
             cell: Cell::take(),
             queue: OnceLock::new(),
             health: Health::default(),
+            counters: Arc::default(),
         };
         endpoint.apply(config);
         endpoint
@@ -213,6 +216,11 @@ impl Endpoint {
     pub fn has_all_sessions(&self) -> bool {
         let most = self.max_sessions();
         most > 0 && self.load() >= most
+    }
+
+    /// Returns what it has done, in numbers.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// Returns the health.

@@ -198,6 +198,17 @@ impl fmt::Display for Step {
     }
 }
 
+/// Sends what is no request, twice, and reads the refusals: an event loop that has answered a later connection has seen
+/// the end of the one before.
+pub(super) fn knock(program: SocketAddr) -> Result<()> {
+    for _ in 0..2 {
+        let mut client = RawClient::connect_from(IpAddr::V4(Ipv4Addr::LOCALHOST), program).context("cannot connect")?;
+        client.send(b"?\r\n\r\n").context("cannot knock")?;
+        client.read_to_end().context("no answer to a knock")?;
+    }
+    Ok(())
+}
+
 impl Outcome {
     fn none(instead: &str) -> Self {
         Self { endpoint: Some(instead.to_owned()), ..Self::default() }

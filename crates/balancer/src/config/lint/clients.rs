@@ -13,12 +13,20 @@ pub(super) fn addresses(config: &Config, journal: &mut Journal) {
             ("max_requests_per_client", listener.max_requests_per_client as usize),
             ("max_upgrades_per_client", listener.max_upgrades_per_client as usize),
         ] {
-            if let Some(why) = (most > 0).then(|| hidden(listener)).flatten() {
-                // Connections are those of the proxy, whatever it says about the requests within them.
-                journal.complain(
-                    &format!("listener.{}.{key}", listener.name),
-                    format!("counts everybody together: {why}"),
-                );
+            // A connection is the proxy's, whatever the requests in it say.
+            let trusts = listener.accept_proxy == AcceptProxy::Off && !listener.trusted.is_empty();
+            let why = match key {
+                _ if most == 0 => None,
+                "max_connections_per_client" if trusts => Some(
+                    "the connections of a trusted proxy are its own, whatever clients they are for. Write \
+                     max_requests_per_client, or accept_proxy = \"any\" if the proxy sends PROXY headers"
+                        .to_owned(),
+                ),
+                _ => hidden(listener),
+            };
+            if let Some(why) = why {
+                let message = format!("counts everybody together: {why}");
+                journal.complain(&format!("listener.{}.{key}", listener.name), message);
             }
         }
     }

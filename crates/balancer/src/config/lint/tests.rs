@@ -138,6 +138,9 @@ fn what_goes_by_clients_needs_to_see_them() {
         let found = of_listener_and_route(&format!("{LOCAL}\n{key} = 5"), "");
         assert_remarks(&found, &[(&format!("5: listener.web.{key}"), "counts everybody together")]);
     }
+    let found =
+        of_listener_and_route(&format!("{LOCAL} # front\ntrusted = [\"::1\"]\nmax_connections_per_client = 5"), "");
+    assert_remarks(&found, &[("6: listener.web.max_connections_per_client", "max_requests_per_client")]);
     let by_address = |lines: &str| {
         remarks(&format!("[listener.web]\n{LOCAL}\n[upstream.app]\nendpoints = [\"app01:3000\"]\n{lines}\n"))
     };
@@ -227,4 +230,20 @@ fn without_a_file_remarks_have_their_keys() {
     };
     let found = super::remarks(&config);
     assert!(matches!(&found[..], [one] if one.starts_with("upstream.app: no route leads here")), "{found:?}");
+}
+
+#[test]
+fn numbers_are_not_for_everybody() {
+    let page = |bind: &str, page: &str| {
+        remarks(&format!(
+            "[admin]\nbind = \"{bind}:9000\"\n[upstream.app]\nendpoints = [\"app01:3000\"]\n[listener.web]\nbind = \"{bind}:8000\"\n\
+             [[route]]\npath = \"/stats\"\nserve = \"stats\"\nstats = {{ {page} }}\n[[route]]\nupstream = \"app\"\n"
+        ))
+    };
+    assert_remarks(&page("127.0.0.1", ""), &[]);
+    let admin = ("2: admin.bind", "can read the metrics");
+    assert_remarks(&page("192.0.2.1", ""), &[admin, ("10: route[1].stats", "add auth")]);
+    let short = page("192.0.2.1", "auth = [\"123:123\"]");
+    assert_remarks(&short, &[admin, ("10: route[1].stats", "the password of 123 is soon found")]);
+    assert_remarks(&page("192.0.2.1", "auth = [\"ops:correct horse\"]"), &[admin]);
 }

@@ -1,0 +1,406 @@
+//! Everything that the balancer shows, at one moment: what the page, CSV, JSON and metrics are written from.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::counters::{Count, Counters, Totals};
+use crate::clock;
+use crate::config::AdminState;
+use crate::route::Route;
+use crate::shared::{Listener, Shared};
+use crate::table::Seconds;
+use crate::upstream::Upstream;
+use crate::upstream::endpoint::Endpoint;
+
+/// Everything that the balancer shows, at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The version of the balancer.
+    pub version: &'static str,
+    /// The number of the process.
+    pub pid: u32,
+    /// For how long it has run, in seconds.
+    pub uptime: Seconds,
+    /// Whether it is about to end.
+    pub stopping: bool,
+    /// The records of sessions.
+    pub records: u64,
+    /// The listeners, in the order of the configuration.
+    pub listeners: Vec<ListenerRow>,
+    /// The upstreams, in the order of the configuration.
+    pub upstreams: Vec<UpstreamRow>,
+    /// The rate limits, in the order of the configuration.
+    pub limits: Vec<LimitRow>,
+}
+
+/// What is known of a rate limit.
+#[derive(Clone, Debug)]
+pub struct LimitRow {
+    /// The place of its route in the configuration, from 1.
+    pub route: usize,
+    /// Its own place in the route, from 1.
+    pub place: usize,
+    /// Which requests the route takes.
+    pub when: String,
+    /// How many of them may come.
+    pub rate: String,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Requests that had to wait the longest for this limit.
+    pub delayed: u64,
+    /// Clients, or values of the header, that are remembered.
+    pub keys: u64,
+}
+
+/// What is known of a listener.
+#[derive(Clone, Debug)]
+pub struct ListenerRow {
+    /// Its name.
+    pub name: String,
+    /// The address in the configuration.
+    pub address: SocketAddr,
+    /// Open connections.
+    pub connections: u64,
+    /// The most connections that were open at a time.
+    pub peak: u64,
+    /// The most connections that it may have, if it has a limit of its own.
+    pub limit: Option<u64>,
+    /// What it has counted.
+    pub totals: Totals,
+    /// Connections per second.
+    pub connection_rate: Rates,
+    /// Requests per second.
+    pub request_rate: Rates,
+    /// Connections that were refused for their PROXY header.
+    pub proxy_refusals: u64,
+}
+
+/// What is known of an upstream.
+#[derive(Clone, Debug)]
+pub struct UpstreamRow {
+    /// Its name.
+    pub name: String,
+    /// How it balances.
+    pub balance: &'static str,
+    /// The most requests and tunnels that were in progress at a time.
+    pub peak: u64,
+    /// What it and its endpoints have counted, those that have left among them.
+    pub totals: Totals,
+    /// What it has counted without an endpoint.
+    pub own: Totals,
+    /// Requests to endpoints per second.
+    pub request_rate: Rates,
+    /// Seconds since the last request, if there was one.
+    pub idle: Option<u64>,
+    /// Requests that wait for an endpoint.
+    pub queue: Queue,
+    /// The endpoints.
+    pub endpoints: Vec<EndpointRow>,
+}
+
+/// What is known of an endpoint.
+#[derive(Clone, Debug)]
+pub struct EndpointRow {
+    /// What the operator wrote, or the address where that would be ambiguous.
+    pub name: String,
+    /// The address.
+    pub address: SocketAddr,
+    /// The identity that tags carry.
+    pub id: String,
+    /// Whether it is used, and why not.
+    pub state: State,
+    /// Whether it is used only when the others cannot be.
+    pub backup: bool,
+    /// Its share.
+    pub weight: u32,
+    /// The most requests and tunnels that may be in progress, 0 for no limit.
+    pub max_conn: u32,
+    /// The most sessions and tunnels that it may have, 0 for no limit.
+    pub max_sessions: u32,
+    /// Its sessions, tunnels and unbound requests.
+    pub load: u32,
+    /// The most requests and tunnels that were in progress at a time.
+    pub peak: u64,
+    /// What it has counted.
+    pub totals: Totals,
+    /// Requests per second.
+    pub request_rate: Rates,
+    /// New connections per second.
+    pub connection_rate: Rates,
+    /// Seconds since the last request, if there was one.
+    pub idle: Option<u64>,
+    /// Requests that wait for it.
+    pub queue: Queue,
+    /// The value that plain cookies name it by.
+    pub cookie: Option<String>,
+    /// What probes say.
+    pub checked: Option<Checked>,
+}
+
+/// How often something happens per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// In the last whole second.
+    pub current: u64,
+    /// In the busiest one.
+    pub max: u64,
+}
+
+/// Requests that wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Now.
+    pub current: u64,
+    /// The most at a time.
+    pub max: u64,
+    /// The most that may, if there is a limit.
+    pub limit: Option<u64>,
+}
+
+/// Whether an endpoint is used, and why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Probes say that it is up.
+    Up,
+    /// Nobody probes it, so it counts as up.
+    NotProbed,
+    /// Its sessions stay, new ones go elsewhere, because it asks for that.
+    NoNew,
+    /// Its sessions stay, new ones go elsewhere, because the operator wants that.
+    Drain,
+    /// Real traffic failed too often; it is tried again soon.
+    Ejected,
+    /// Probes say that it is down.
+    Down,
+    /// The operator wants nothing of it.
+    Maintenance,
+}
+
+impl State {
+    /// Returns the word in JSON and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::NotProbed => "not_probed",
+            Self::NoNew => "no_new",
+            Self::Drain => "drain",
+            Self::Ejected => "ejected",
+            Self::Down => "down",
+            Self::Maintenance => "maintenance",
+        }
+    }
+
+    /// Returns HAProxy's word. It has none for an endpoint that real traffic took out; for its readers that is down.
+    pub fn as_haproxy(self) -> &'static str {
+        match self {
+            Self::Up => "UP",
+            Self::NotProbed => "no check",
+            Self::NoNew => "NOLB",
+            Self::Drain => "DRAIN",
+            Self::Ejected | Self::Down => "DOWN",
+            Self::Maintenance => "MAINT",
+        }
+    }
+
+    /// Returns whether new sessions go there.
+    pub fn takes_new(self) -> bool {
+        matches!(self, Self::Up | Self::NotProbed)
+    }
+}
+
+/// What probes say of an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// The last result in HAProxy's words, such as `L4OK`; empty before the first.
+    pub status: String,
+    /// The status of an HTTP probe.
+    pub code: Option<u16>,
+    /// How long the last probe took.
+    pub took: Option<Duration>,
+    /// What the last result says for people.
+    pub text: String,
+    /// Probes that failed while the endpoint was up.
+    pub failed: u64,
+    /// How often it went down.
+    pub downs: u64,
+    /// Seconds since it last went up or down.
+    pub since_change: u64,
+    /// Seconds that it was down in all.
+    pub downtime: u64,
+    /// Results in a row that bring it up.
+    pub rise: u32,
+    /// Results in a row that take it down.
+    pub fall: u32,
+}
+
+impl Snapshot {
+    /// Looks at everything. It walks over all endpoints, but over no session and no tunnel.
+    pub fn take(shared: &Shared) -> Self {
+        let now = clock::now();
+        let routes = shared.routes.load();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            uptime: now,
+            stopping: shared.is_stopping(),
+            records: shared.sessions.len() as u64,
+            listeners: shared.listeners.iter().map(ListenerRow::look).collect(),
+            upstreams: routes.upstreams().iter().map(|upstream| UpstreamRow::look(upstream, now)).collect(),
+            limits: routes.routes().iter().zip(1..).flat_map(|(route, at)| LimitRow::look(route, at)).collect(),
+        }
+    }
+}
+
+impl ListenerRow {
+    fn look(listener: &Listener) -> Self {
+        let counters = listener.connections.counters();
+        Self {
+            name: listener.config.name.clone(),
+            address: listener.config.bind,
+            connections: listener.connections.open() as u64,
+            peak: counters.peak(),
+            limit: listener.connections.limit().map(|limit| limit as u64),
+            totals: counters.totals(),
+            connection_rate: Rates::of(&counters.connection_rate),
+            request_rate: Rates::of(&counters.request_rate),
+            proxy_refusals: listener.proxy_refusals.count(),
+        }
+    }
+}
+
+impl LimitRow {
+    fn look(route: &Route, at: usize) -> impl Iterator<Item = Self> + '_ {
+        route.limits.as_slice().iter().zip(1..).map(move |(limit, place)| Self {
+            route: at,
+            place,
+            when: route.config.when.to_string(),
+            rate: limit.config().to_string(),
+            refused: limit.refused(),
+            delayed: limit.delayed(),
+            keys: limit.keys() as u64,
+        })
+    }
+}
+
+impl UpstreamRow {
+    fn look(upstream: &Upstream, now: Seconds) -> Self {
+        let group = upstream.stats();
+        let own = group.own();
+        let endpoints = upstream.endpoints();
+        let is_unique =
+            |endpoint: &Endpoint| endpoints.iter().filter(|other| other.name() == endpoint.name()).count() == 1;
+        let rows: Vec<EndpointRow> = endpoints
+            .iter()
+            .map(|endpoint| {
+                let address = endpoint.address();
+                let name = if is_unique(endpoint) { endpoint.name().to_owned() } else { address.to_string() };
+                EndpointRow::look(upstream, endpoint, name, now)
+            })
+            .collect();
+        let totals = group.totals();
+        own.note_peak(totals.get(Count::Current));
+        // Each endpoint's peak is exact where that of their sum was only sampled.
+        let peak = rows.iter().map(|row| row.peak).fold(own.peak(), u64::max);
+        Self {
+            name: upstream.name().to_owned(),
+            balance: upstream.config().balance.as_str(),
+            peak,
+            totals,
+            own: own.totals(),
+            request_rate: Rates::of(&own.request_rate),
+            idle: idle(own, now),
+            queue: Queue {
+                current: upstream.queue.len() as u64,
+                max: upstream.queue.peak() as u64,
+                limit: Some(upstream.config().max_queue as u64),
+            },
+            endpoints: rows,
+        }
+    }
+
+    /// Returns how many endpoints take new sessions: those that are not backups, and those that are.
+    pub fn usable(&self) -> (usize, usize) {
+        let count = |backup| self.endpoints.iter().filter(|row| row.backup == backup && row.state.takes_new()).count();
+        (count(false), count(true))
+    }
+
+    /// Returns whether any endpoint takes new sessions.
+    pub fn is_usable(&self) -> bool {
+        self.usable() != (0, 0)
+    }
+}
+
+impl EndpointRow {
+    fn look(upstream: &Upstream, endpoint: &Endpoint, name: String, now: Seconds) -> Self {
+        let counters = endpoint.counters();
+        Self {
+            name,
+            address: endpoint.address(),
+            id: endpoint.id().to_string(),
+            state: state(upstream, endpoint, now),
+            backup: endpoint.is_backup(),
+            weight: endpoint.weight(),
+            max_conn: endpoint.max_conn(),
+            max_sessions: endpoint.max_sessions(),
+            load: endpoint.load(),
+            peak: counters.peak(),
+            totals: counters.totals(),
+            request_rate: Rates::of(&counters.request_rate),
+            connection_rate: Rates::of(&counters.connection_rate),
+            idle: idle(counters, now),
+            queue: Queue { current: upstream.queue.waiting_for(endpoint) as u64, ..Queue::default() },
+            cookie: endpoint.cookie().map(str::to_owned),
+            checked: checked(upstream, endpoint, now),
+        }
+    }
+}
+
+impl Rates {
+    fn of(rate: &super::sampler::Rate) -> Self {
+        Self { current: rate.current(), max: rate.max() }
+    }
+}
+
+fn idle(counters: &Counters, now: Seconds) -> Option<u64> {
+    let last = counters.last_request.load(Ordering::Relaxed).checked_sub(1)?;
+    Some(u64::from(now.0).saturating_sub(last))
+}
+
+/// Says whether an endpoint is used, and why not.
+fn state(upstream: &Upstream, endpoint: &Endpoint, now: Seconds) -> State {
+    let health = endpoint.health();
+    match endpoint.state() {
+        AdminState::Maintenance => State::Maintenance,
+        _ if health.is_down() => State::Down,
+        AdminState::Drain => State::Drain,
+        AdminState::Ready if endpoint.weight() == 0 => State::Drain,
+        AdminState::Ready if health.is_no_new() => State::NoNew,
+        AdminState::Ready if health.is_ejected(now) => State::Ejected,
+        AdminState::Ready if upstream.config().probe.is_none() => State::NotProbed,
+        AdminState::Ready => State::Up,
+    }
+}
+
+/// Says what probes say: all that is known of an endpoint's health comes through here.
+fn checked(upstream: &Upstream, endpoint: &Endpoint, now: Seconds) -> Option<Checked> {
+    let probe = upstream.config().probe.as_ref()?;
+    let (last, history) = (endpoint.health().last_check(), endpoint.health().probed(now));
+    let check = last.check;
+    let text = match &*check.text {
+        "" => check.status.sentence().to_owned(),
+        said => format!("{}: {said}", check.status.sentence()),
+    };
+    Some(Checked {
+        status: format!("{}{}", if last.running { "* " } else { "" }, check.status.word()),
+        code: check.code,
+        took: last.at.map(|_| check.duration),
+        text,
+        failed: history.failed_checks,
+        downs: history.downs.into(),
+        since_change: history.since_change.0.into(),
+        downtime: history.downtime.0.into(),
+        rise: probe.rise,
+        fall: probe.fall,
+    })
+}
