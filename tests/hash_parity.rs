@@ -93,7 +93,7 @@ fn asked(program: SocketAddr, header: &str, value: impl Fn(u32) -> String) -> Ve
         let requests: String =
             some.iter().map(|n| format!("GET / HTTP/1.1\r\nHost: h\r\n{header}: {}\r\n\r\n", value(*n))).collect();
         client.send(requests.as_bytes()).expect("sent");
-        answers.extend(some.iter().map(|_| client.response().expect("an answer").text().to_owned()));
+        answers.extend(some.iter().map(|_| client.response().expect("an answer").text()));
     }
     answers
 }

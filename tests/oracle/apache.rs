@@ -2,23 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script, texts};
+use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script, Step, texts};
 
 use crate::example::Example;
 use crate::{ENOUGH, With, seed};
 
-/// Apache sends an endpoint its own name as Host, and joins Cookie lines by a comma; nobody should rely on either.
-const LOOKS: Looks = Looks { seen_host: false, seen_cookie: false, ..Looks::ALL };
+/// Apache sends an endpoint its own name as Host, and joins lines of Cookie and of Set-Cookie by a comma; nobody should
+/// rely on that.
+const LOOKS: Looks = Looks { seen_host: false, seen_cookie: false, set_cookie_lines: false, ..Looks::ALL };
 
 fn stickysession(with: With) -> Comparison {
     let recorders = Recorders::start(&["app01", "app02", "app03"]).unwrap();
     let mut example = Example::read("apache-stickysession", "apache.conf")
         .endpoints(&recorders, ":3000")
         .limpet("0.0.0.0:80", "127.0.0.1:0")
-        .limpet("ejection = \"60s\"", "ejection = \"1s\"");
+        .limpet("ejection = \"60s\"", "ejection = \"3s\"");
     for name in ["app01", "app02", "app03"] {
-        // Both programs try a failed endpoint again after a second, instead of a minute.
-        example = example.original(&format!("route={name}"), &format!("route={name} retry=1"));
+        // Both programs try a failed endpoint again after three seconds, instead of a minute.
+        example = example.original(&format!("route={name}"), &format!("route={name} retry=3"));
     }
     let programs = example.start(with);
     let named = programs.each_ref().map(|program| (program.name(), program.address()));
@@ -49,14 +50,17 @@ fn stickysession(with: With) -> Comparison {
         comparison.run(script.steps(100)).unwrap();
         recorder.up().unwrap();
         wait_for_retry();
+        // Apache notices with the first unbound request of either balancer.
+        let unbound = |upgrade| Step { upgrade, ..Step::get(script.clients()[0], "/") };
+        comparison.run([unbound(false), unbound(true)]).unwrap();
         comparison.run(script.steps(100)).unwrap();
     }
     comparison
 }
 
-/// Waits until both programs will try a failed endpoint again: Apache shows nowhere that its second has passed.
+/// Waits until both programs will try a failed endpoint again: Apache shows nowhere that its time has passed.
 fn wait_for_retry() {
-    let end = Instant::now() + Duration::from_millis(2200);
+    let end = Instant::now() + Duration::from_millis(3200);
     while Instant::now() < end {
         std::thread::sleep(end.saturating_duration_since(Instant::now()));
     }

@@ -34,7 +34,7 @@ fn haproxy(algorithm: &'static str, weights: [u32; 3], restated: &str, with: Wit
     let start = || Program::original("haproxy.cfg", &original);
     let programs = [start(), if with == With::Itself { start() } else { Program::limpet(&limpet) }];
     let named = programs.each_ref().map(|program| (program.name(), program.address()));
-    let mut comparison = Comparison::new(algorithm, seed(), None, Looks::ALL, named);
+    let mut comparison = Comparison::new(algorithm, seed(), None, Looks::ALL, named).with_knocks();
     let mut script = Script::new(Habits { upgrades: 20, ..Habits::default() }, seed());
     comparison.run(script.steps(100)).unwrap();
     for (down, next) in [("b", "c"), ("a", "b"), ("c", "a")] {

@@ -1,8 +1,8 @@
 //! Every mode of HAProxy's `cookie` directive, beyond those that the examples use: 300 requests for each.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script, texts};
+use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script, Step, texts};
 
 use crate::program::{Program, wait_until_down};
 use crate::{With, seed};
@@ -55,15 +55,29 @@ fn compare(haproxy: &'static str, limpet: &str, with: With) -> Comparison {
     let mut comparison = Comparison::new(haproxy, seed(), Some("SERVERID"), Looks::ALL, named).with_cookies_as(undated);
 
     let mut script = Script::new(habits(), seed());
-    comparison.run(script.steps(150)).unwrap();
+    run(&mut comparison, script.steps(150));
     drop(programs);
     // New processes, because where HAProxy's turns go on after a change is its own.
     recorders.named("s2").down().unwrap();
     let programs = start();
     comparison.go_on_with(programs.each_ref().map(Program::address));
     wait_until_down(&programs, &[(recorders.named("s2"), "web/s2")]);
-    comparison.run(script.steps(150)).unwrap();
+    run(&mut comparison, script.steps(150));
     comparison
+}
+
+/// Sends the requests, none of them while a date passes to its next unit: both programs must write the same one.
+fn run(comparison: &mut Comparison, steps: Vec<Step>) {
+    for step in steps {
+        let into_the_unit = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() % 4000;
+        let left = match into_the_unit {
+            0..200 => 200 - into_the_unit,
+            200..3700 => 0,
+            _ => 4200 - into_the_unit,
+        };
+        std::thread::sleep(Duration::from_millis(left as u64));
+        comparison.run([step]).unwrap();
+    }
 }
 
 fn habits() -> Habits {

@@ -56,7 +56,6 @@ pub use self::affinity::{
     StickySessionAffinity, WhenGone,
 };
 pub use self::balance::Balance;
-pub use self::check::remarks;
 pub use self::condition::{Condition, HeaderRule, HostRule, ValueRule};
 pub use self::dns::{DnsConfig, DnsFamily};
 pub use self::draft::Draft;
@@ -67,6 +66,7 @@ pub use self::error::{ConfigError, ConfigErrors, Origin};
 pub use self::forwarded::Forwarded;
 pub use self::hash::{Hash, HashKey};
 pub use self::header_edits::HeaderEdits;
+pub use self::lint::{Lint, remarks};
 pub use self::listener::ListenerConfig;
 pub use self::outlier::OutlierConfig;
 pub use self::probe::{HttpProbe, ProbeConfig, ProbeMethod};

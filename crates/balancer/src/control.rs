@@ -15,6 +15,7 @@ use crate::discovery::{Discovery, Endpoints};
 use crate::replicas::Replicas;
 use crate::shared::Shared;
 use crate::stats;
+use crate::upstream::never_up::NeverUp;
 use crate::upstream::probe;
 
 /// The time between two steps of the sweep. A step looks at one shard of each table.
@@ -94,6 +95,7 @@ fn reload_keys(shared: &Shared, key: &KeySource) {
 /// Frees what has expired in the shared tables, one shard at a time.
 async fn sweep(shared: Arc<Shared>) {
     let mut steps = tokio::time::interval(SWEEP);
+    let mut never_up = NeverUp::default();
     for step in 0_usize.. {
         steps.tick().await;
         let now = clock::now();
@@ -103,6 +105,9 @@ async fn sweep(shared: Arc<Shared>) {
             shared.sessions.sweep((step * per_step + at) % shared.sessions.shards(), now);
         }
         let routes = shared.routes.load();
+        if step % 20 == 0 {
+            never_up.look(routes.upstreams(), now);
+        }
         routes.routes().iter().for_each(|route| route.limits.sweep(step, now));
         for upstream in routes.upstreams() {
             upstream.tend(now);

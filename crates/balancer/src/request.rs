@@ -174,7 +174,12 @@ async fn balance(
             Box::pin(chosen.wait(worker, client, request)).await?;
         }
         let load = match chosen.preferred(&tried) {
-            Some(endpoint) => Load::take(endpoint),
+            Some(endpoint) => {
+                if request.evidence == Evidence::StickySession {
+                    request.upstream.count_turn(endpoint);
+                }
+                Load::take(endpoint)
+            }
             None => slot::place(client, request, chosen.key(), &mut tried).await?,
         };
         let endpoint = Arc::clone(load.endpoint());

@@ -5,6 +5,7 @@ mod cell;
 pub mod endpoint;
 pub mod health;
 pub mod locate;
+pub mod never_up;
 pub mod pool;
 pub mod probe;
 pub mod queue;

@@ -8,8 +8,8 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use limpet_balancer::affinity::key::KeyRing;
 use limpet_balancer::config::{
-    AcceptProxy, Config, EndpointConfig, KeySource, ListenerConfig, ProbeConfig, RouteConfig, SendProxy,
-    UpstreamConfig, process_environment, read_endpoints, remarks, repetitions,
+    AcceptProxy, Config, EndpointConfig, KeySource, Lint, ListenerConfig, ProbeConfig, RouteConfig, SendProxy,
+    UpstreamConfig, process_environment, read_endpoints, repetitions,
 };
 use limpet_balancer::discovery::dns::Dns;
 use limpet_balancer::discovery::name::{Place, Target};
@@ -31,11 +31,11 @@ pub(crate) struct Check {
 impl Check {
     /// Prints what the configuration would do.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let (config, found) = load_and_lint(self.config.as_deref())?;
+        let (config, mut lint) = load_and_lint(self.config.as_deref())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("cannot look names up")?;
-        let (mut text, failed) = runtime.block_on(describe(&config));
-        for remark in found {
+        let (mut text, failed) = runtime.block_on(describe(&config, &mut lint));
+        for remark in lint.into_remarks() {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "remark: {remark}");
         }
@@ -48,8 +48,8 @@ impl Check {
     }
 }
 
-/// Returns the description and the number of things that cannot work.
-async fn describe(config: &Config) -> (String, usize) {
+/// Returns the description and the number of things that cannot work, and lets the lint see what was looked up.
+async fn describe(config: &Config, lint: &mut Lint) -> (String, usize) {
     let dns = Dns::new(config.dns.clone());
     let mut lines = Vec::new();
     let mut failed = 0;
@@ -77,10 +77,17 @@ async fn describe(config: &Config) -> (String, usize) {
                 }
             }
         }
-        for config in &endpoints {
-            let line = endpoint(config, &dns).await;
-            failed += usize::from(line.is_err());
-            lines.push(line.unwrap_or_else(|line| line));
+        for (n, config) in (1..).zip(&endpoints) {
+            match endpoint(config, &dns).await {
+                Ok((line, addresses)) => {
+                    lint.note_addresses(upstream, n, addresses);
+                    lines.push(line);
+                }
+                Err(line) => {
+                    failed += 1;
+                    lines.push(line);
+                }
+            }
         }
     }
     match key(&config.key) {
@@ -91,7 +98,6 @@ async fn describe(config: &Config) -> (String, usize) {
         }
     }
     lines.push(format!("{}, access log {}", count(config.workers, "worker"), config.access_log.as_str()));
-    lines.extend(remarks(config).into_iter().map(|remark| format!("remark: {remark}")));
     let mut text = lines.join("\n");
     text.push('\n');
     (text, failed)
@@ -141,13 +147,13 @@ fn describe_upstream(upstream: &UpstreamConfig) -> String {
     format!("upstream {}: {}, {affinity}, sids {sids}, {probe}{proxy}", upstream.name, upstream.balance.as_str())
 }
 
-/// Describes an endpoint, or says what is wrong with it.
-async fn endpoint(endpoint: &EndpointConfig, dns: &Dns) -> Result<String, String> {
+/// Describes an endpoint and counts its addresses, or says what is wrong with it.
+async fn endpoint(endpoint: &EndpointConfig, dns: &Dns) -> Result<(String, usize), String> {
     let id = endpoint.id.as_ref().map(|id| format!(" (id {id})")).unwrap_or_default();
     let line = format!("  endpoint {endpoint}{id}");
     // An address stands for itself.
     let Some(target) = Target::of(endpoint) else {
-        return Ok(line);
+        return Ok((line, 1));
     };
     let place = |place: &Place| match (place.weight, place.backup) {
         (None, _) => place.address.to_string(),
@@ -156,7 +162,10 @@ async fn endpoint(endpoint: &EndpointConfig, dns: &Dns) -> Result<String, String
         }
     };
     match dns.places(&target).await {
-        Ok(places) => Ok(format!("{line} -> {}", places.iter().map(place).collect::<Vec<_>>().join(", "))),
+        Ok(places) => {
+            let text = places.iter().map(place).collect::<Vec<_>>().join(", ");
+            Ok((format!("{line} -> {text}"), places.len()))
+        }
         Err(reason) => Err(format!("{line} -> FAILED: {reason}")),
     }
 }

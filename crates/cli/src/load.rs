@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use limpet_balancer::config::{Config, ConfigError, Draft, Origin, Setting, process_environment};
+use limpet_balancer::config::{Config, Draft, Lint, Origin, Setting, process_environment};
 
 use crate::failure::Failure;
 
@@ -57,7 +57,7 @@ pub(crate) fn load(file: Option<&Path>, flags: impl FnOnce(&mut Draft)) -> Resul
 }
 
 /// As [`load`], with remarks on what is allowed and still breaks sessions.
-pub(crate) fn load_and_lint(file: Option<&Path>) -> Result<(Config, Vec<ConfigError>), Failure> {
+pub(crate) fn load_and_lint(file: Option<&Path>) -> Result<(Config, Lint), Failure> {
     Ok(draft(file, |_| ())?.check_and_lint(&process_environment)?)
 }
 

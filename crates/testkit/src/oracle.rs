@@ -39,6 +39,8 @@ pub struct Comparison {
     looks: Looks,
     /// What is done to cookie lines before they are compared.
     normal: fn(&str) -> String,
+    /// Whether each program is knocked at behind each request.
+    knocks: bool,
     sent: usize,
     differences: Vec<String>,
 }
@@ -48,7 +50,9 @@ pub struct Comparison {
 pub struct Looks {
     /// Every Set-Cookie line.
     pub set_cookie: bool,
-    /// Every Cache-Control line.
+    /// Whether the Set-Cookie lines are compared one by one; otherwise joined by commas.
+    pub set_cookie_lines: bool,
+    /// Every Cache-Control line of an endpoint's answer. What programs write on error pages of their own is theirs.
     pub cache_control: bool,
     /// The Cookie lines that the endpoint saw.
     pub seen_cookie: bool,
@@ -76,13 +80,30 @@ impl Comparison {
         programs: [(&'static str, SocketAddr); 2],
     ) -> Self {
         let sides = programs.map(|(name, address)| Side { name, address, jars: Jars::default() });
-        Self { name, seed, cookie, sides, looks, normal: str::to_owned, sent: 0, differences: Vec::new() }
+        Self {
+            name,
+            seed,
+            cookie,
+            sides,
+            looks,
+            normal: str::to_owned,
+            knocks: false,
+            sent: 0,
+            differences: Vec::new(),
+        }
     }
 
     /// Rewrites every cookie line before it is compared, for what no two programs can have in common: times.
     #[must_use]
     pub fn with_cookies_as(mut self, normal: fn(&str) -> String) -> Self {
         self.normal = normal;
+        self
+    }
+
+    /// Sends no request before the programs have noticed that the one before is over, where their choice depends on it.
+    #[must_use]
+    pub fn with_knocks(mut self) -> Self {
+        self.knocks = true;
         self
     }
 
@@ -103,6 +124,10 @@ impl Comparison {
             let [original, other] = &mut self.sides;
             let expected = step.send(original.address, self.cookie, &mut original.jars)?;
             let found = step.send(other.address, self.cookie, &mut other.jars)?;
+            if self.knocks {
+                client::knock(original.address)?;
+                client::knock(other.address)?;
+            }
             let (expected, found) = (self.looks.at(expected, self.normal), self.looks.at(found, self.normal));
             if expected != found {
                 let (original, other) = (original.name, other.name);
@@ -163,17 +188,26 @@ impl Comparison {
 
 impl Looks {
     /// All of it.
-    pub const ALL: Self =
-        Self { set_cookie: true, cache_control: true, seen_cookie: true, seen_address: true, seen_host: true };
+    pub const ALL: Self = Self {
+        set_cookie: true,
+        set_cookie_lines: true,
+        cache_control: true,
+        seen_cookie: true,
+        seen_address: true,
+        seen_host: true,
+    };
 
     /// Drops from an answer what is not compared, and rewrites its cookie lines.
     fn at(self, mut outcome: Outcome, normal: fn(&str) -> String) -> Outcome {
         for line in outcome.set_cookie.iter_mut().chain(&mut outcome.seen_cookie) {
             *line = normal(line);
         }
+        if !self.set_cookie_lines && outcome.set_cookie.len() > 1 {
+            outcome.set_cookie = vec![outcome.set_cookie.join(", ")];
+        }
         let kept = [
             (self.set_cookie, &mut outcome.set_cookie),
-            (self.cache_control, &mut outcome.cache_control),
+            (self.cache_control && outcome.endpoint.is_some(), &mut outcome.cache_control),
             (self.seen_cookie, &mut outcome.seen_cookie),
             (self.seen_address, &mut outcome.seen_address),
             (self.seen_host, &mut outcome.seen_host),

@@ -10,6 +10,7 @@ pub mod plain;
 pub mod sealed;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use limpet_proto::http1::request_head::Lines;
 
 use self::learned::LearnedCookies;
 use self::sealed::{CookieKeys, Place};
+use self::watch::Watch;
 use super::modes::Named;
 use crate::config::{CookieAffinity, CookieMode, CookieValue};
 use crate::table::Seconds;
@@ -34,6 +36,7 @@ pub struct Cookie {
     config: CookieAffinity,
     /// The values of the application's cookie, in mode `learn`.
     learned: Option<LearnedCookies>,
+    watch: Watch,
 }
 
 /// What the request said: kept until its response.
@@ -134,12 +137,17 @@ impl Cookie {
     pub fn new(config: &CookieAffinity) -> Self {
         let learned = (config.mode == CookieMode::Learn)
             .then(|| LearnedCookies::new(config.capacity, Seconds::lasting(config.learned_idle())));
-        Self { config: config.clone(), learned }
+        Self { config: config.clone(), learned, watch: Watch::default() }
     }
 
     /// Returns the configuration.
     pub fn config(&self) -> &CookieAffinity {
         &self.config
+    }
+
+    /// Returns what notices a cookie that binds nobody.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// Returns the memory of mode `learn`.

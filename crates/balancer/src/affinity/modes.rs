@@ -106,6 +106,11 @@ impl Modes {
         self.sid
     }
 
+    /// Returns whether Apache's routes bind.
+    pub fn by_route(&self) -> bool {
+        self.others.iter().any(|mode| matches!(mode, Mode::StickySession(_)))
+    }
+
     /// Returns whether there are none beside the sid.
     pub fn is_empty(&self) -> bool {
         self.others.is_empty()
@@ -147,6 +152,7 @@ impl Modes {
             match mode {
                 Mode::Cookie(cookie) => {
                     let done = answer::write(cookie, &said.cookie, answer, out);
+                    cookie.watch().note_answer(cookie.config(), said.cookie.found, done, &answer);
                     letters = Some(answer::letters(said.cookie.found, done));
                 }
                 Mode::StickySession(config) => sticky_session::write(config, said.route, answer, out),
@@ -189,6 +195,7 @@ impl Mode {
         match self {
             Self::Cookie(cookie) => {
                 let (said, named, edit) = cookie.read(&request.lines, around);
+                cookie.watch().note_request(cookie.config(), around.upstream.name(), said.found, request);
                 (wish.said.cookie, wish.edit) = (said, edit);
                 (named, Evidence::Cookie)
             }

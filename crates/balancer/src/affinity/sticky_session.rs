@@ -40,10 +40,10 @@ fn parameter<'a>(target: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     parts.find_map(|part| part.strip_prefix(name)?.strip_prefix(b"=")).filter(|value| !value.is_empty())
 }
 
-/// Finds the first cookie of this name that has a value, which ends at a comma too.
+/// Finds the first cookie of this name, whose value ends at a comma too. An empty one hides those behind it.
 fn in_cookie<'a>(config: &StickySessionAffinity, request: &RequestHead<'_, 'a>) -> Option<&'a [u8]> {
     let mut pairs = request.lines.all(Known::Cookie).flat_map(cookie::pairs);
-    let pair = pairs.find(|pair| pair.name == config.name.as_bytes() && !pair.value.is_empty())?;
+    let pair = pairs.find(|pair| pair.name == config.name.as_bytes())?;
     pair.value.split(|byte| *byte == b',').next()
 }
 

@@ -1,13 +1,12 @@
 //! Decides whether a draft makes sense as a whole: what refers to what, what is missing, what can never happen.
 
 use super::affinity;
-use super::balance;
 use super::draft::Draft;
 use super::environment::{self, Lookup};
 use super::error::ConfigErrors;
 use super::journal::Journal;
 use super::value::choices;
-use super::{AcceptProxy, ActionConfig, Condition, Config, KeySource, RouteConfig, repetitions};
+use super::{AcceptProxy, Condition, Config, KeySource, RouteConfig, repetitions};
 
 /// Makes a configuration from a draft.
 pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigErrors> {
@@ -24,49 +23,6 @@ pub(super) fn check(draft: Draft, lookup: Lookup<'_>) -> Result<Config, ConfigEr
         None => Ok(config),
         Some(errors) => Err(errors),
     }
-}
-
-/// Returns remarks on what is allowed and still looks like a mistake.
-pub fn remarks(config: &Config) -> Vec<String> {
-    let unused = config
-        .upstreams
-        .iter()
-        .filter(|upstream| config.routes.iter().all(|route| route.action.upstream() != Some(upstream.name.as_str())));
-    let faking = config.listeners.iter().filter(|listener| {
-        let loopback = listener.bind.ip().is_loopback();
-        listener.accept_proxy != AcceptProxy::Off && listener.proxy_from.is_empty() && !loopback
-    });
-    let everybody = config.listeners.iter().filter(|listener| listener.trusted.iter().any(|net| net.prefix_len() == 0));
-    unused
-        .map(|upstream| format!("no route leads to upstream {}", upstream.name))
-        .chain(everybody.map(|listener| {
-            format!("listener {} trusts everybody, so any client can claim any address", listener.name)
-        }))
-        .chain(faking.map(|listener| {
-            format!(
-                "listener {} believes the PROXY header of everybody who can reach it; name the proxies in proxy_from",
-                listener.name
-            )
-        }))
-        .chain(config.upstreams.iter().flat_map(balance::remarks))
-        .chain(open_to_all(config))
-        .collect()
-}
-
-/// Returns remarks on statistics that anybody can read.
-fn open_to_all(config: &Config) -> impl Iterator<Item = String> {
-    let is_public = config.listeners.iter().any(|listener| !listener.bind.ip().is_loopback());
-    let pages = config.routes.iter().filter_map(|route| match &route.action {
-        ActionConfig::Stats(page) if page.auth.is_empty() => Some(&route.when),
-        _ => None,
-    });
-    let pages = pages
-        .filter(move |_| is_public)
-        .map(|when| format!("everybody can see the statistics ({when}); add auth = [\"user:password\"] to stats"));
-    let admin = config.admin.filter(|address| !address.ip().is_loopback());
-    pages.chain(admin.map(|address| {
-        format!("whoever reaches the admin address {address} can read the metrics; bind it to a private address")
-    }))
 }
 
 fn listeners(config: &Config, journal: &mut Journal) {

@@ -4,10 +4,11 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
 
 use super::environment::{self, Lookup};
-use super::error::{ConfigError, ConfigErrors, Origin};
+use super::error::{ConfigErrors, Origin};
 use super::journal::Journal;
+use super::lint::Lint;
 use super::setting::{self, Setting};
-use super::{Config, EndpointConfig, KeySource, check, file, lint};
+use super::{Config, EndpointConfig, KeySource, check, file};
 
 /// The name of a listener or an upstream that an environment variable or a flag makes.
 pub(super) const DEFAULT_NAME: &str = "default";
@@ -71,11 +72,11 @@ impl Draft {
     /// # Errors
     ///
     /// Returns every error of all sources.
-    pub fn check_and_lint(self, lookup: Lookup<'_>) -> Result<(Config, Vec<ConfigError>), ConfigErrors> {
+    pub fn check_and_lint(self, lookup: Lookup<'_>) -> Result<(Config, Lint), ConfigErrors> {
         let journal = self.journal.clone();
         let config = check::check(self, lookup)?;
-        let remarks = lint::remarks(&config, journal);
-        Ok((config, remarks))
+        let lint = Lint::new(&config, journal);
+        Ok((config, lint))
     }
 
     /// Stands for an endpoint that could not be read, so that those after it keep their numbers.

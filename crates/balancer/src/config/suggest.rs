@@ -12,20 +12,27 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// Returns the Levenshtein distance in characters.
+/// Returns the number of edits between two words in characters; two neighbours that changed places are one edit (the
+/// optimal string alignment distance).
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=right.len()).collect();
+    let mut previous = None;
     for (i, l) in left.chars().enumerate() {
         let mut next = Vec::with_capacity(row.len());
         let mut last = i + 1;
         next.push(last);
-        for (r, pair) in right.iter().zip(row.windows(2)) {
+        for (j, (r, pair)) in right.iter().zip(row.windows(2)).enumerate() {
             let &[diagonal, above] = pair else { break };
             last = (diagonal + usize::from(l != *r)).min(above + 1).min(last + 1);
+            let crossed = j.checked_sub(1).filter(|j| right.get(*j) == Some(&l) && previous == Some(*r));
+            if let Some(swapped) = crossed.and_then(|j| before.get(j)) {
+                last = last.min(swapped + 1);
+            }
             next.push(last);
         }
-        row = next;
+        (before, row, previous) = (row, next, Some(l));
     }
     row.last().copied().unwrap_or(0)
 }
@@ -36,7 +43,9 @@ mod tests {
 
     #[test]
     fn counts_edits() {
-        for (left, right, expected) in [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("bind", "bind", 0)] {
+        for (left, right, expected) in
+            [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("bind", "bind", 0), ("brust", "burst", 1)]
+        {
             assert_eq!(distance(left, right), expected, "{left} {right}");
             assert_eq!(distance(right, left), expected, "{right} {left}");
         }
@@ -48,5 +57,6 @@ mod tests {
         assert_eq!(nearest("blance", keys), Some("balance"));
         assert_eq!(nearest("sid-tag", keys), Some("sid_tag"));
         assert_eq!(nearest("weight", keys), None);
+        assert_eq!(nearest("brust", ["rate", "burst"]), Some("burst"));
     }
 }

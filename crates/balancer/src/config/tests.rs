@@ -374,39 +374,6 @@ fn keys_never_show_in_debug_output() {
 }
 
 #[test]
-fn remarks_name_what_looks_like_a_mistake() {
-    let text = format!(
-        "{SMALL}[upstream.old]\nendpoints = [\"old:1\"]\n[[route]]\nupstream = \"app\"\n[listener.open]\nbind = \":1\"\ntrusted = [\"0.0.0.0/0\"]\naccept_proxy = \"any\"\n"
-    );
-    let expected = [
-        "no route leads to upstream old",
-        "listener open trusts everybody, so any client can claim any address",
-        "listener open believes the PROXY header of everybody who can reach it; name the proxies in proxy_from",
-    ];
-    assert_eq!(remarks(&load(&text).unwrap()), expected);
-    assert!(remarks(&small()).is_empty());
-}
-
-#[test]
-fn remarks_say_which_balancing_keys_have_no_effect() {
-    for (keys, expected) in [
-        ("hash_balance_factor = 125", "has no effect with balance = \"least_conn\""),
-        (
-            "balance = \"source\"\nhash = \"ip_hash\"\nhash_balance_factor = 125",
-            "has no effect with hash = \"ip_hash\"",
-        ),
-        ("balance = \"source\"\nhash = \"ring\"\nhash_balance_factor = 125", ""),
-    ] {
-        let remarks = remarks(&load(&format!("{SMALL}{keys}\n")).unwrap()).join("\n");
-        assert!(if expected.is_empty() { remarks.is_empty() } else { remarks.contains(expected) }, "{keys}: {remarks}");
-    }
-    let limited = SMALL.replace("\"app01:3000\"", "{ address = \"app01:3000\", max_conn = 9 }");
-    assert!(remarks(&load(&limited).unwrap())[0].contains("max_conn = 9 of app01:3000"));
-    let idle = SMALL.replace("\"app01:3000\"", "{ address = \"app01:3000\", weight = 0 }");
-    assert!(remarks(&load(&idle).unwrap())[0].contains("every endpoint has weight 0"));
-}
-
-#[test]
 fn a_route_can_show_statistics() {
     let load_page = |stats: &str| {
         let route = format!(
@@ -449,14 +416,4 @@ fn a_route_can_show_statistics() {
     }
     let without = load(&format!("{SMALL}[[route]]\nupstream = \"app\"\nstats = {{}}\n")).unwrap_err();
     assert!(without.contains("only with serve = \"stats\""), "{without}");
-}
-
-#[test]
-fn statistics_for_everybody_are_remarked() {
-    let text = format!(
-        "{SMALL}[admin]\nbind = \":9000\"\n[[route]]\nserve = \"stats\"\npath = \"/s\"\n[[route]]\nupstream = \"app\"\n"
-    );
-    let remarks = remarks(&load(&text).unwrap()).join("\n");
-    assert!(remarks.contains("everybody can see the statistics (path /s)"), "{remarks}");
-    assert!(remarks.contains("whoever reaches the admin address [::]:9000"), "{remarks}");
 }

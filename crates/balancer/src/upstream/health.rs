@@ -172,6 +172,9 @@ impl Health {
         if was_down {
             past.downtime = Seconds(past.downtime.0.saturating_add(now.since(changed_at).0));
             self.up_since.store(now.0.saturating_add(1), Ordering::Relaxed);
+            // What traffic found while it was down says nothing of what has come up.
+            self.failures.store(0, Ordering::Relaxed);
+            self.ejected_until.store(0, Ordering::Relaxed);
         } else {
             past.downs += 1;
             self.up_since.store(0, Ordering::Relaxed);

@@ -111,7 +111,12 @@ impl Prober {
         let began = Instant::now();
         let mut check = self.try_once(endpoint).await;
         check.duration = began.elapsed();
-        let change = endpoint.health().handle_check(check, &self.config, clock::now());
+        let now = clock::now();
+        let change = endpoint.health().handle_check(check, &self.config, now);
+        if change.is_some() {
+            // Its place among the idle ones is the last at this moment, not at the next choice.
+            self.upstream.renew_tiers(now);
+        }
         self.report(endpoint, change);
     }
 

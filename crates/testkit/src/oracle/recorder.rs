@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -72,7 +71,7 @@ impl Recorder {
         bind(&bound, &address)?;
         let shared = Arc::new(Shared {
             name: name.to_owned(),
-            listener: TcpListener::from(OwnedFd::from(bound)),
+            listener: TcpListener::from(bound),
             state: Mutex::default(),
             changed: Condvar::new(),
             requests: AtomicU64::new(0),

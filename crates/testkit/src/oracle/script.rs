@@ -68,7 +68,9 @@ impl Script {
         let mut octet = || u8::try_from(1 + random.below(250)).unwrap_or(1);
         for number in 0..habits.clients {
             let neighbour = clients.last().filter(|_| number % 3 != 0).map(Ipv4Addr::octets);
-            let [_, second, third, _] = neighbour.unwrap_or([127, octet(), octet(), 0]);
+            // Drawn in any case, so that a seed gives the same numbers whatever the clients are.
+            let other = [127, octet(), octet(), 0];
+            let [_, second, third, _] = neighbour.unwrap_or(other);
             clients.push(Ipv4Addr::new(127, second, third, octet()));
         }
         Self { habits, clients, random, count: 0 }

@@ -78,7 +78,8 @@ fn a_route_in_the_target_comes_before_the_cookie_and_a_wrong_one_ends_the_search
     for (target, lines, expected) in [
         ("/;R=x.app01", "Cookie: R=x.app02\r\n", "stickysession app01"),
         ("/?R=x.app09", "Cookie: R=x.app02\r\n", "none any"),
-        ("/", "Cookie: R=; R=x.app02, b\r\n", "stickysession app02"),
+        ("/", "Cookie: a=1; R=x.app02, b\r\n", "stickysession app02"),
+        ("/", "Cookie: R=; R=x.app02\r\n", "none any"),
         ("/", "Cookie: R=x.\r\n", "none any"),
     ] {
         assert_eq!(sent(&upstream, target, lines), expected, "{target} {lines}");

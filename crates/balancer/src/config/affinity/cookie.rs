@@ -98,6 +98,11 @@ impl SameSite {
 impl CookieMode {
     pub(super) const WORDS: [(&'static str, Self); 4] =
         [("insert", Self::Insert), ("rewrite", Self::Rewrite), ("prefix", Self::Prefix), ("learn", Self::Learn)];
+
+    /// Returns the word for it in the configuration.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS[self as usize].0
+    }
 }
 
 impl CookieAffinity {
@@ -210,7 +215,7 @@ pub(super) fn read(reader: &mut Reader<'_>, item: Entry<'_>, table: &DeTable<'_>
 
 /// Refuses keys that have no effect in the cookie's mode.
 fn check_mode(reader: &mut Reader<'_>, item: Entry<'_>, table: &DeTable<'_>, cookie: &CookieAffinity) {
-    let (word, _) = CookieMode::WORDS[cookie.mode as usize];
+    let word = cookie.mode.as_str();
     for (key, modes) in OF_MODES {
         if table.iter().any(|(given, _)| given.get_ref() == key) && !modes.contains(&cookie.mode) {
             let known: Vec<_> =

@@ -177,6 +177,7 @@ fn rate_limits_say_what_would_be_right() {
         ("{ rate = \"5/s\", keys = 0 }", ".keys: \"0\" is not a number of keys from 1 to 10000000"),
         ("{ rate = \"5/s\", delay = 1, nodelay = true }", ": has delay and nodelay; keep one of them"),
         ("{ rate = \"5/s\", nodelai = 1 }", ".nodelai: unknown key; did you mean \"nodelay\"?"),
+        ("{ rate = \"5/s\", brust = 1 }", ".brust: unknown key; did you mean \"burst\"?"),
     ] {
         let text = format!("{SMALL}[[route]]\nupstream = \"app\"\nrate_limit = {limit}\n");
         assert_eq!(errors(&text), [format!("7: route[1].rate_limit{expected}")], "{limit}");

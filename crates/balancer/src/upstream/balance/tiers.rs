@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::hash::Base;
 use super::hash::rendezvous::Rendezvous;
 use super::schedule;
-use crate::config::AdminState;
+use crate::clock;
+use crate::config::{AdminState, Balance};
 use crate::table::Seconds;
 use crate::upstream::Upstream;
 use crate::upstream::cell::Cell;
@@ -329,10 +330,16 @@ impl Tier {
 }
 
 impl Upstream {
-    /// Counts a request that was bound to an endpoint as a turn of it, as Apache's `byrequests` does.
+    /// Counts a request that was bound to an endpoint as a turn of it, as Apache's `byrequests` does; nothing where turns
+    /// are not taken, or not by this endpoint now.
     pub fn count_turn(&self, endpoint: &Endpoint) {
+        if self.config.balance != Balance::RoundRobin {
+            return;
+        }
+        self.renew_tiers(clock::coarse());
         let tiers = self.tiers.load();
-        if let Some(tier) = tiers.tiers.first().filter(|tier| tier.seats.len() <= EXACT_TURNS) {
+        let of_endpoint = |tier: &&Tier| tier.seats.iter().any(|seat| seat.endpoint.serial() == endpoint.serial());
+        if let Some(tier) = tiers.tiers.first().filter(|tier| tier.seats.len() <= EXACT_TURNS).filter(of_endpoint) {
             let _turn = self.turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
             let weight = |seat: &Seat| i32::try_from(seat.weight).unwrap_or(0);
             let total: i32 = tier.seats.iter().map(weight).sum();
@@ -381,7 +388,8 @@ impl Upstream {
             }
         }
         let tiers = Tiers::make(&endpoints, standings, &before, self.config.all_backups);
-        if let Some(first) = tiers.tiers.first() {
+        // Apache's turns go on from what each is ahead.
+        if let Some(first) = tiers.tiers.first().filter(|_| !self.affinity.by_route()) {
             first.go_on(&self.turns, &endpoints);
         }
         let first: Vec<u64> = tiers.first().map(|endpoint| endpoint.serial()).collect();

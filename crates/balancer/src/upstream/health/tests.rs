@@ -126,6 +126,19 @@ fn ejections_grow_until_a_success() {
     assert_eq!(health.eject(&OUTLIER, Seconds(50)), Seconds(10));
 }
 
+#[test]
+fn what_comes_up_is_no_longer_ejected() {
+    let (health, rules) = (Health::default(), rules(1, 1));
+    health.handle_check(plain(false), &rules, Seconds(0));
+    health.handle_failure(&OUTLIER);
+    health.eject(&OUTLIER, Seconds(1));
+    assert_eq!(health.handle_check(plain(true), &rules, Seconds(2)), Some(Change::Up));
+    assert!(!health.is_ejected(Seconds(2)));
+    health.eject(&OUTLIER, Seconds(3));
+    health.handle_check(plain(true), &rules, Seconds(4));
+    assert!(health.is_ejected(Seconds(4)), "an endpoint that was up all the time");
+}
+
 /// HAProxy's own way to count: one number from 0 to rise + fall - 1; from `rise` on the server is up. Its servers begin
 /// at `rise`, so that the first failure takes them down.
 struct Model {
