@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script, Step, texts};
 
 use crate::example::Example;
-use crate::{ENOUGH, With, seed};
+use crate::{ENOUGH, With, assert_all_equal, seed};
 
 /// Apache sends an endpoint its own name as Host, and joins lines of Cookie and of Set-Cookie by a comma; nobody should
 /// rely on that.
@@ -68,10 +68,5 @@ fn wait_for_retry() {
 
 #[test]
 fn sticky_sessions_as_apache() {
-    stickysession(With::Limpet).assert_equal(ENOUGH);
-}
-
-#[test]
-fn apache_answers_as_itself() {
-    stickysession(With::Itself).assert_equal(ENOUGH);
+    assert_all_equal(ENOUGH, &[With::Limpet, With::Itself], stickysession);
 }

@@ -34,7 +34,9 @@ fn compare(haproxy: &'static str, limpet: &str, with: With) -> Comparison {
     let mut endpoints = String::new();
     for recorder in recorders.all() {
         let (name, address) = (recorder.name(), recorder.address);
-        servers.push_str(&format!("    server {name} {address} check inter 50ms cookie {name}\n"));
+        servers.push_str(&format!(
+            "    server {name} {address} check inter 400ms fastinter 50ms downinter 50ms cookie {name}\n"
+        ));
         endpoints.push_str(&format!("    {{ address = \"{address}\", cookie = \"{name}\" }},\n"));
     }
     let original = format!(

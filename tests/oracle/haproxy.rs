@@ -9,8 +9,8 @@ use crate::{ENOUGH, With, seed};
 /// What is compared: neither configuration tells endpoints about the client.
 const LOOKS: Looks = Looks::ALL;
 
-/// Probes that are quick enough for a test.
-const QUICK: &str = "timeout connect 5s\n    default-server inter 50ms";
+/// Probes that are quick enough for a test. `inter` is their timeout too, which a busy machine must not reach.
+const QUICK: &str = "timeout connect 5s\n    default-server inter 400ms fastinter 50ms downinter 50ms";
 
 /// One thread, as the one worker beside it.
 const ONE_THREAD: &str = "global\n    nbthread 1\n\ndefaults";

@@ -4,7 +4,7 @@ use limpet_testkit::oracle::{Body, Comparison, Habits, Looks, Random, Recorders,
 
 use crate::example::Example;
 use crate::program::{Program, wait_until_used};
-use crate::{ENOUGH, With, seed};
+use crate::{ENOUGH, With, assert_all_equal, seed};
 
 fn compare(example: &Example, looks: Looks, with: With) -> (Comparison, [Program; 2]) {
     let programs = example.start(with);
@@ -145,13 +145,15 @@ fn header(random: &mut Random) -> Vec<u8> {
 }
 
 #[test]
-fn ip_hash_as_nginx() {
-    ip_hash(With::Limpet).assert_equal(ENOUGH);
-}
-
-#[test]
-fn hash_of_the_address_as_nginx() {
-    hash_remote_addr(With::Limpet).assert_equal(ENOUGH);
+fn hashes_of_the_address_as_nginx() {
+    type Hashed = fn(With) -> Comparison;
+    let cases: [(Hashed, With); 4] = [
+        (ip_hash, With::Limpet),
+        (ip_hash, With::Itself),
+        (hash_remote_addr, With::Limpet),
+        (hash_remote_addr, With::Itself),
+    ];
+    assert_all_equal(ENOUGH, &cases, |(compare, with)| compare(with));
 }
 
 #[test]
@@ -167,13 +169,6 @@ fn proxy_protocol_as_nginx() {
 #[test]
 fn nginx_answers_as_itself() {
     for compare in [two_locations, proxy_protocol] {
-        compare(With::Itself).assert_equal(ENOUGH);
-    }
-}
-
-#[test]
-fn nginx_hashes_as_itself() {
-    for compare in [ip_hash, hash_remote_addr] {
         compare(With::Itself).assert_equal(ENOUGH);
     }
 }

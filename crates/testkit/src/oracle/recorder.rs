@@ -4,7 +4,7 @@
 //! within loopback, where nobody else asks for a port.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -61,6 +61,14 @@ impl Recorder {
     /// # Errors
     /// When the system has no port left.
     pub fn start(name: &str) -> io::Result<Self> {
+        let mut attempts = (0..16).map(|_| Self::try_start(name));
+        // A port that was free a moment ago may have been taken by somebody who listens on all addresses.
+        let is_over =
+            |started: &io::Result<Self>| !matches!(started, Err(error) if error.kind() == ErrorKind::AddrInUse);
+        attempts.find(is_over).unwrap_or_else(|| Err(ErrorKind::AddrInUse.into()))
+    }
+
+    fn try_start(name: &str) -> io::Result<Self> {
         let [_, .., low, lower] = std::process::id().to_be_bytes();
         let network = 100 + u8::try_from(STARTED.fetch_add(1, Ordering::Relaxed) % 100).unwrap_or(0);
         let ip = Ipv4Addr::new(127, network, low, lower);
@@ -299,7 +307,7 @@ impl Request {
                 return Ok(());
             }
             if fill(stream, buffer)? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                return Err(ErrorKind::UnexpectedEof.into());
             }
         }
     }
@@ -338,7 +346,7 @@ mod tests {
             assert_eq!(recorder.requests(), round);
             recorder.down().unwrap();
             let refused = TcpStream::connect(recorder.address).unwrap_err();
-            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
             recorder.up().unwrap();
         }
     }
