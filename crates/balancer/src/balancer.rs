@@ -17,7 +17,7 @@ use crate::affinity::key::{KeyOrigin, KeyRing};
 use crate::affinity::tag::TagKeys;
 use crate::client::crowd;
 use crate::config::Config;
-use crate::control::{self, Until};
+use crate::control::{self, Signals, Until};
 use crate::discovery::{Discovery, Endpoints};
 use crate::error::Error;
 use crate::net::{limit::Connections, listen};
@@ -187,8 +187,13 @@ fn live(config: Config, role: Role) -> Result<(), Error> {
     let _admin = admin.map(|(listener, _)| runtime.spawn(admin::run(listener, Arc::clone(&shared))));
     let until = match role {
         Role::Process => {
+            // Whoever reads that it is ready may send a signal at once.
+            let signals = {
+                let _within = runtime.enter();
+                Signals::listen()?
+            };
             announce(&config, &bound, admin_address, &upstreams, &key_origin, max_connections, started);
-            Until::Signals
+            Until::Signals(signals)
         }
         Role::Part { ready, stopped } => {
             let addresses = names.into_iter().zip(bound).collect();

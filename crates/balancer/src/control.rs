@@ -1,5 +1,6 @@
 //! The control thread: probes, name look-ups, expiry of shared tables, and signals.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +26,31 @@ const SWEEP: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub enum Until {
     /// SIGTERM or SIGINT. SIGHUP reads the keys and the endpoints files anew, and replaces replicas.
-    Signals,
+    Signals(Signals),
     /// A word, or the end of whoever could say it.
     Told(oneshot::Receiver<()>),
+}
+
+/// The signals that the process listens to, from the moment that this is made.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Begins to listen, on the current runtime. Until then each of them ends the process at once.
+    ///
+    /// # Errors
+    /// What the kernel says when signals cannot be caught.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// Runs until the balancer is to end.
@@ -42,19 +65,15 @@ pub async fn run(shared: &Arc<Shared>, key: &KeySource, mut discovery: Discovery
     tasks.spawn(stats::sampler::run(Arc::clone(shared)));
     match until {
         Until::Told(word) => _ = word.await,
-        Until::Signals => signals(shared, key, &endpoints, replicas).await,
+        Until::Signals(signals) => serve(signals, shared, key, &endpoints, replicas).await,
     }
     tracing::info!(timeout = ?shared.shutdown_timeout, "stopping: no new connections; requests in progress may end");
     tasks.shutdown().await;
 }
 
 /// Serves signals until one says that the process is to end.
-async fn signals(shared: &Arc<Shared>, key: &KeySource, endpoints: &Endpoints, replicas: &Replicas) {
-    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
-        tracing::error!("signals cannot be caught; only a kill ends this process");
-        return std::future::pending().await;
-    };
+async fn serve(signals: Signals, shared: &Arc<Shared>, key: &KeySource, endpoints: &Endpoints, replicas: &Replicas) {
+    let Signals { mut terminate, mut interrupt, mut hangup } = signals;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
