@@ -205,6 +205,9 @@ fn accept(listener: TcpListener, conduct: Conduct, shared: &Arc<Shared>) {
             shared.streams().remove(&connection);
         });
     }
+    // A program that another test is just starting may hold a copy of the descriptor for a moment: closing ours alone
+    // would then leave a port that still takes connections.
+    let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
     drop(listener);
     shared.journal.add(Event::Stopped);
 }
