@@ -6,10 +6,12 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of our crates each crate may use, beside those that only tests use.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("limpet-proto", &[]),
     ("limpet-balancer", &["limpet-proto"]),
-    ("limpet-cli", &["limpet-balancer"]),
+    ("limpet-bus", &["limpet-proto"]),
+    ("limpet-server", &["limpet-bus", "limpet-proto"]),
+    ("limpet-cli", &["limpet-balancer", "limpet-server", "limpet-bus"]),
     ("limpet-testkit", &[]),
     ("limpet-bench", &[]),
     ("xtask", &[]),

@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod handshake;
+pub mod message;
 pub mod packet;
 pub mod payload;
 pub mod query;

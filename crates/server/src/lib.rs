@@ -1,0 +1,2 @@
+//! The Socket.IO server library.
+#![forbid(unsafe_code)]
