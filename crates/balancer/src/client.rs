@@ -13,6 +13,7 @@ pub mod proxy;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use self::frames::Frames;
 use self::http1::Http1;
 use crate::net::deadline::Deadline;
 use crate::net::stream::Outgoing;
+use crate::tunnel::Engine;
+use crate::tunnel::seat::{From, Seat};
 use crate::upstream::pool::Private;
 
 /// The client of a request.
@@ -106,6 +109,26 @@ impl Client {
         match self {
             Self::Http1(client) => Some(&mut client.private),
             Self::Frames(_) => None,
+        }
+    }
+
+    /// Takes a seat in the tunnel engine and returns it; streams of a multiplexed connection have none.
+    pub(crate) fn sit(&mut self, engine: &Engine) -> Option<Rc<Seat>> {
+        let Self::Http1(client) = self else { return None };
+        let socket = client.stream.socket_mut();
+        let seat = socket.seat().map_or_else(|| engine.reserve(), Rc::clone);
+        // A socket that failed tells that to whoever reads from it.
+        let _ = socket.sit(&seat, From::Client);
+        Some(seat)
+    }
+
+    /// Leaves the tunnel engine, where there is a seat.
+    pub(crate) fn stand_up(&mut self) {
+        if let Self::Http1(client) = self
+            && client.stream.socket().seat().is_some()
+        {
+            // A socket that failed tells that to whoever reads from it.
+            let _ = client.stream.socket_mut().join_runtime();
         }
     }
 

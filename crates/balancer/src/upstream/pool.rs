@@ -114,6 +114,7 @@ mod tests {
 
     use super::*;
     use crate::config::EndpointConfig;
+    use crate::net::socket::Socket;
     use crate::upstream::endpoint::EndpointId;
 
     /// Two connections to an endpoint, idle since second 10, and the endpoint's ends of them.
@@ -126,7 +127,7 @@ mod tests {
         let far = (0..2).map(|_| {
             let near = std::net::TcpStream::connect(address).unwrap();
             near.set_nonblocking(true).unwrap();
-            let stream = Stream::new(tokio::net::TcpStream::from_std(near).unwrap());
+            let stream = Stream::new(Socket::in_runtime(near).unwrap());
             pool.put(&endpoint, stream, keep_alive_timeout, 10_000);
             listener.accept().unwrap().0
         });
