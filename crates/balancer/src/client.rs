@@ -56,7 +56,7 @@ impl Origin {
     /// Describes the client at the other end of a connection.
     pub fn new(peer: SocketAddr, trusted: bool, listener: usize) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        Self { peer, peer_text: peer.ip().to_string().into(), trusted, listener, destination: None }
+        Self { peer, peer_text: address::text(peer.ip()), trusted, listener, destination: None }
     }
 
     /// Returns the peer's address.

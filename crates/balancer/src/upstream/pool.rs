@@ -2,7 +2,7 @@
 
 mod private;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ const MAX_IDLE: usize = 1024;
 /// The idle connections of one worker.
 #[derive(Debug, Default)]
 pub struct Pool {
-    by_endpoint: HashMap<u64, Kept>,
+    /// Endpoints are few, and a tree of numbers needs no hash.
+    by_endpoint: BTreeMap<u64, Kept>,
 }
 
 /// The idle connections to one endpoint.

@@ -96,12 +96,13 @@ async fn accept(worker: Rc<Worker>, index: usize, acceptor: Acceptor) {
             _ => listener.connections.enter(ip),
         };
         // The connection's task ends with its connection, or with the runtime; its permit counts it until then.
-        tokio::task::spawn_local(connection::serve(
+        // Boxed, since the runtime moves what it is given several times.
+        tokio::task::spawn_local(Box::pin(connection::serve(
             Rc::clone(&worker),
             Socket::accepted(client),
             Origin::new(peer, trusted, index),
             permit,
-        ));
+        )));
     }
 }
 
