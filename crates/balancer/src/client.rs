@@ -25,7 +25,7 @@ use self::http1::Http1;
 use crate::net::deadline::Deadline;
 use crate::net::stream::Outgoing;
 use crate::tunnel::Engine;
-use crate::tunnel::seat::{From, Seat};
+use crate::tunnel::berth::{Berth, From};
 use crate::upstream::pool::Private;
 
 /// The client of a request.
@@ -112,20 +112,20 @@ impl Client {
         }
     }
 
-    /// Takes a seat in the tunnel engine and returns it; streams of a multiplexed connection have none.
-    pub(crate) fn sit(&mut self, engine: &Engine) -> Option<Rc<Seat>> {
+    /// Takes a berth in the tunnel engine and returns it; streams of a multiplexed connection have none.
+    pub(crate) fn take_berth(&mut self, engine: &Engine) -> Option<Rc<Berth>> {
         let Self::Http1(client) = self else { return None };
         let socket = client.stream.socket_mut();
-        let seat = socket.seat().map_or_else(|| engine.reserve(), Rc::clone);
+        let berth = socket.berth().map_or_else(|| engine.reserve(), Rc::clone);
         // A socket that failed tells that to whoever reads from it.
-        let _ = socket.sit(&seat, From::Client);
-        Some(seat)
+        let _ = socket.take_berth(&berth, From::Client);
+        Some(berth)
     }
 
-    /// Leaves the tunnel engine, where there is a seat.
-    pub(crate) fn stand_up(&mut self) {
+    /// Leaves the tunnel engine, where there is a berth.
+    pub(crate) fn leave_berth(&mut self) {
         if let Self::Http1(client) = self
-            && client.stream.socket().seat().is_some()
+            && client.stream.socket().berth().is_some()
         {
             // A socket that failed tells that to whoever reads from it.
             let _ = client.stream.socket_mut().join_runtime();

@@ -10,18 +10,18 @@
 //! ```
 //!
 //! Invariants:
-//! - A socket is registered once, edge-triggered: an upgrade's mostly before its 101 has come ([`seat`]). Whether there is
+//! - A socket is registered once, edge-triggered: an upgrade's mostly before its 101 has come ([`berth`]). Whether there is
 //!   room to send is asked from the first refused send on. What an edge announced is remembered until it was read.
 //! - A side is read only while its peer has taken everything; so a tunnel owns heap memory only while a peer is slow,
 //!   and never more than one buffer's worth for each direction.
 //! - Bytes pass unchanged. When they make no sense as frames, following ends and relaying goes on.
 //! - Nothing else holds state of a tunnel, so that an entry is all that a successor process would need.
 
+pub mod berth;
 pub mod close;
 pub mod engine;
 mod entry;
 pub mod record;
-pub mod seat;
 mod side;
 
 pub use engine::Engine;

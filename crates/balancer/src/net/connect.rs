@@ -12,9 +12,9 @@ use socket2::{Domain, Protocol, Type};
 use super::deadline::Deadline;
 use super::socket::Socket;
 use super::stream::{Outgoing, Stream};
-use crate::tunnel::seat::{From, Seat};
+use crate::tunnel::berth::{Berth, From};
 
-/// Connects to `address` and sends what it can of `out` at once. The connection of an upgrade takes its seat in the
+/// Connects to `address` and sends what it can of `out` at once. The connection of an upgrade takes its berth in the
 /// tunnel engine.
 ///
 /// On the same machine and in the same rack the handshake is often over when the first send is tried, which saves a
@@ -26,7 +26,7 @@ pub async fn connect(
     address: SocketAddr,
     out: &mut Outgoing,
     deadline: &Deadline,
-    seat: Option<&Rc<Seat>>,
+    berth: Option<&Rc<Berth>>,
 ) -> io::Result<Stream> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
@@ -46,8 +46,8 @@ pub async fn connect(
         Err(error) => return Err(error),
     };
     let interest = if sent.is_some() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
-    let mut socket = match seat {
-        Some(seat) => Socket::in_engine(socket.into(), seat, From::Upstream, interest)?,
+    let mut socket = match berth {
+        Some(berth) => Socket::in_engine(socket.into(), berth, From::Upstream, interest)?,
         None => Socket::in_runtime(socket.into())?,
     };
     match sent {

@@ -14,7 +14,7 @@ use mio::Interest;
 use socket2::SockRef;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use crate::tunnel::seat::{From, Seat};
+use crate::tunnel::berth::{Berth, From};
 
 /// A connected or connecting socket.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ enum Watched {
     /// By the runtime.
     Runtime(tokio::net::TcpStream),
     /// By the tunnel engine.
-    Engine { socket: mio::net::TcpStream, seat: Rc<Seat>, from: From },
+    Engine { socket: mio::net::TcpStream, berth: Rc<Berth>, from: From },
 }
 
 /// A socket that is about to become one side of a tunnel.
@@ -36,7 +36,7 @@ pub struct Released {
     /// The socket.
     pub socket: mio::net::TcpStream,
     /// Where the tunnel engine watches it already.
-    pub seat: Option<Rc<Seat>>,
+    pub berth: Option<Rc<Berth>>,
 }
 
 impl Socket {
@@ -57,28 +57,33 @@ impl Socket {
     ///
     /// # Errors
     /// What the reactor says.
-    pub fn in_engine(socket: std::net::TcpStream, seat: &Rc<Seat>, from: From, interest: Interest) -> io::Result<Self> {
+    pub fn in_engine(
+        socket: std::net::TcpStream,
+        berth: &Rc<Berth>,
+        from: From,
+        interest: Interest,
+    ) -> io::Result<Self> {
         let mut socket = mio::net::TcpStream::from_std(socket);
-        seat.watch(from, &mut socket, interest)?;
-        Ok(Self(Watched::Engine { socket, seat: Rc::clone(seat), from }))
+        berth.watch(from, &mut socket, interest)?;
+        Ok(Self(Watched::Engine { socket, berth: Rc::clone(berth), from }))
     }
 
     /// Lets the tunnel engine watch the socket, unless somebody does already.
     ///
     /// # Errors
     /// What the reactor says.
-    pub fn sit(&mut self, seat: &Rc<Seat>, from: From) -> io::Result<()> {
+    pub fn take_berth(&mut self, berth: &Rc<Berth>, from: From) -> io::Result<()> {
         let Watched::Nobody { socket, .. } = &mut self.0 else { return Ok(()) };
         let mut socket = socket.take().ok_or(io::ErrorKind::NotConnected)?;
-        seat.watch(from, &mut socket, Interest::READABLE)?;
-        self.0 = Watched::Engine { socket, seat: Rc::clone(seat), from };
+        berth.watch(from, &mut socket, Interest::READABLE)?;
+        self.0 = Watched::Engine { socket, berth: Rc::clone(berth), from };
         Ok(())
     }
 
     /// Returns the place in the tunnel engine, if the socket has one.
-    pub fn seat(&self) -> Option<&Rc<Seat>> {
+    pub fn berth(&self) -> Option<&Rc<Berth>> {
         match &self.0 {
-            Watched::Engine { seat, .. } => Some(seat),
+            Watched::Engine { berth, .. } => Some(berth),
             Watched::Nobody { .. } | Watched::Runtime(_) => None,
         }
     }
@@ -91,7 +96,7 @@ impl Socket {
         if !matches!(self.0, Watched::Runtime(_)) {
             let released = std::mem::replace(&mut self.0, Watched::Nobody { socket: None, readable: false });
             let socket = match released {
-                Watched::Engine { mut socket, seat, .. } => seat.leave(&mut socket).map(|()| socket)?,
+                Watched::Engine { mut socket, berth, .. } => berth.leave(&mut socket).map(|()| socket)?,
                 Watched::Nobody { socket: Some(socket), .. } => socket,
                 Watched::Nobody { socket: None, .. } | Watched::Runtime(_) => {
                     return Err(io::ErrorKind::NotConnected.into());
@@ -112,10 +117,10 @@ impl Socket {
     pub fn release(self) -> io::Result<Released> {
         Ok(match self.0 {
             Watched::Nobody { socket, .. } => {
-                Released { socket: socket.ok_or(io::ErrorKind::NotConnected)?, seat: None }
+                Released { socket: socket.ok_or(io::ErrorKind::NotConnected)?, berth: None }
             }
             Watched::Runtime(socket) => socket.into_std()?.into(),
-            Watched::Engine { socket, seat, .. } => Released { socket, seat: Some(seat) },
+            Watched::Engine { socket, berth, .. } => Released { socket, berth: Some(berth) },
         })
     }
 
@@ -139,11 +144,11 @@ impl Socket {
                     return Poll::Ready(read);
                 }
             }
-            Watched::Engine { socket, seat, from } => {
-                while seat.poll(*from, cx, |heard| heard.readable).is_ready() {
+            Watched::Engine { socket, berth, from } => {
+                while berth.poll(*from, cx, |heard| heard.readable).is_ready() {
                     let read = again(|| socket.read(room));
                     let is_full = matches!(read, Ok(count) if count == capacity);
-                    seat.note(*from, |heard| heard.readable = is_full || (heard.end && !is_refused(&read)));
+                    berth.note(*from, |heard| heard.readable = is_full || (heard.end && !is_refused(&read)));
                     if !is_refused(&read) {
                         return Poll::Ready(read);
                     }
@@ -191,8 +196,8 @@ impl Socket {
                 ready!(socket.poll_write_ready(cx))?;
                 socket.take_error()
             }
-            Watched::Engine { socket, seat, from } => {
-                ready!(seat.poll(*from, cx, |heard| heard.writable));
+            Watched::Engine { socket, berth, from } => {
+                ready!(berth.poll(*from, cx, |heard| heard.writable));
                 socket.take_error()
             }
             Watched::Nobody { .. } => Ok(None),
@@ -209,7 +214,7 @@ impl Socket {
                 socket.poll_read_ready(&mut cx).is_pending()
             }
             Watched::Nobody { .. } => false,
-            Watched::Engine { seat, from, .. } => !seat.heard(*from).readable,
+            Watched::Engine { berth, from, .. } => !berth.heard(*from).readable,
         }
     }
 
@@ -248,7 +253,7 @@ impl Socket {
 
 impl std::convert::From<std::net::TcpStream> for Released {
     fn from(socket: std::net::TcpStream) -> Self {
-        Self { socket: mio::net::TcpStream::from_std(socket), seat: None }
+        Self { socket: mio::net::TcpStream::from_std(socket), berth: None }
     }
 }
 

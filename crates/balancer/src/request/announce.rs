@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::net::connect;
 use crate::net::deadline::Deadline;
 use crate::net::stream::{Outgoing, Stream};
-use crate::tunnel::seat::Seat;
+use crate::tunnel::berth::Berth;
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Endpoint;
 
@@ -44,9 +44,9 @@ pub(super) async fn connect(
     endpoint: &Endpoint,
     mut header: Outgoing,
     deadline: &Deadline,
-    seat: Option<&Rc<Seat>>,
+    berth: Option<&Rc<Berth>>,
 ) -> io::Result<Stream> {
-    let mut stream = connect::connect(endpoint.address(), &mut header, deadline, seat).await?;
+    let mut stream = connect::connect(endpoint.address(), &mut header, deadline, berth).await?;
     poll_fn(|cx| match stream.poll_flush(cx, &mut header) {
         Poll::Pending => deadline.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
         ready => ready,

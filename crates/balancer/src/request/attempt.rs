@@ -159,11 +159,11 @@ async fn on_new_connection(
     client.deadline().set(request.upstream.config().connect_timeout);
     let begun = Instant::now();
     // What may become a tunnel waits for that where tunnels are.
-    let seat = if request.upgrade { client.sit(&worker.engine) } else { None };
+    let berth = if request.upgrade { client.take_berth(&worker.engine) } else { None };
     let connected = match announce::as_client(client, request) {
-        None => connect::connect(endpoint.address(), &mut request.out, client.deadline(), seat.as_ref()).await,
+        None => connect::connect(endpoint.address(), &mut request.out, client.deadline(), berth.as_ref()).await,
         // Rare: its state must not be a part of every connection's.
-        Some(header) => Box::pin(announce::connect(endpoint, header, client.deadline(), seat.as_ref())).await,
+        Some(header) => Box::pin(announce::connect(endpoint, header, client.deadline(), berth.as_ref())).await,
     };
     let stream = connected.map_err(Failure::Connect)?;
     if let Some(flight) = &mut request.flight {

@@ -16,9 +16,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use super::Tunnel;
+use super::berth::{Berth, From};
 use super::close::CloseReason;
 use super::entry::{Entry, Turn};
-use super::seat::{From, Seat};
 use crate::clock;
 use crate::shared::Shared;
 
@@ -68,15 +68,15 @@ pub(super) struct Inner {
 
 /// One place of the slab.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a seat becomes a tunnel in its place, and few places are seats")]
+#[expect(clippy::large_enum_variant, reason = "a berth becomes a tunnel in its place, and few places are berths")]
 enum Place {
     /// A tunnel.
     Tunnel(Entry),
     /// A connection that may become one.
-    Seat(Weak<Seat>),
+    Berth(Weak<Berth>),
 }
 
-// A seat lies where a tunnel has room anyway.
+// A berth lies where a tunnel has room anyway.
 const _: () = assert!(size_of::<Place>() == size_of::<Entry>());
 
 /// The buffer that all tunnels read into, and how much was read in this turn.
@@ -135,28 +135,28 @@ impl Engine {
     }
 
     /// Reserves a place for a connection that asks to become a tunnel.
-    pub fn reserve(&self) -> Rc<Seat> {
+    pub fn reserve(&self) -> Rc<Berth> {
         let mut inner = self.inner.borrow_mut();
         let place = inner.places.vacant_entry();
-        let seat = Rc::new(Seat::new(&self.inner, place.key()));
-        place.insert(Place::Seat(Rc::downgrade(&seat)));
-        seat
+        let berth = Rc::new(Berth::new(&self.inner, place.key()));
+        place.insert(Place::Berth(Rc::downgrade(&berth)));
+        berth
     }
 
     /// Takes a new tunnel over, and sends what waits for both sides at once.
     pub fn adopt(&self, tunnel: Tunnel) {
-        let seats = [tunnel.client.seat.clone(), tunnel.upstream.seat.clone()];
+        let berths = [tunnel.client.berth.clone(), tunnel.upstream.berth.clone()];
         let (entry, turn) = Entry::begin(tunnel);
         let mut inner = self.inner.borrow_mut();
-        let key = inner.seat(entry, &seats);
-        let turn = match (turn, inner.watch_both(key, &seats)) {
+        let key = inner.berth(entry, &berths);
+        let turn = match (turn, inner.watch_both(key, &berths)) {
             (Turn::Idle, Err(error)) => {
                 tracing::warn!(%error, "a tunnel cannot be watched");
                 Turn::End(CloseReason::Shutdown)
             }
             (Turn::Idle, Ok(())) => match (self.goodbye.get(), inner.tunnel_and_scratch(key)) {
                 (Some(code), Some((entry, _))) => entry.leave(code),
-                // What came before the tunnel began was announced to its seat.
+                // What came before the tunnel began was announced to its berth.
                 (None, Some((entry, scratch))) => entry.resume(scratch),
                 (_, None) => turn,
             },
@@ -236,8 +236,8 @@ impl Engine {
             let turn = match places.get_mut(key) {
                 Some(Place::Tunnel(entry)) if scratch.is_spent() => entry.note_event(from, event),
                 Some(Place::Tunnel(entry)) => entry.handle_event(from, event, scratch),
-                Some(Place::Seat(seat)) => {
-                    seat.upgrade().iter().for_each(|seat| seat.handle_event(from, event));
+                Some(Place::Berth(berth)) => {
+                    berth.upgrade().iter().for_each(|berth| berth.handle_event(from, event));
                     continue;
                 }
                 // A tunnel that ended earlier in this batch has no more events.
@@ -321,9 +321,9 @@ impl Inner {
     }
 
     /// Gives a tunnel the place that was reserved for it, or else a new one.
-    fn seat(&mut self, entry: Entry, seats: &[Option<Rc<Seat>>; 2]) -> usize {
+    fn berth(&mut self, entry: Entry, berths: &[Option<Rc<Berth>>; 2]) -> usize {
         self.tunnels += 1;
-        let reserved = seats.iter().flatten().next().map(|seat| seat.take());
+        let reserved = berths.iter().flatten().next().map(|berth| berth.take());
         match reserved.and_then(|key| self.places.get_mut(key).map(|place| (key, place))) {
             Some((key, place)) => {
                 *place = Place::Tunnel(entry);
@@ -333,12 +333,12 @@ impl Inner {
         }
     }
 
-    /// Begins to watch those of a tunnel's sockets that had no seat.
-    fn watch_both(&mut self, key: usize, seats: &[Option<Rc<Seat>>; 2]) -> io::Result<()> {
+    /// Begins to watch those of a tunnel's sockets that had no berth.
+    fn watch_both(&mut self, key: usize, berths: &[Option<Rc<Berth>>; 2]) -> io::Result<()> {
         let Self { poll, places, .. } = self;
         let Some(Place::Tunnel(entry)) = places.get_mut(key) else { return Ok(()) };
-        for (from, seat) in [From::Client, From::Upstream].into_iter().zip(seats) {
-            if seat.is_none() {
+        for (from, berth) in [From::Client, From::Upstream].into_iter().zip(berths) {
+            if berth.is_none() {
                 poll.registry().register(entry.socket(from), join(key, from), Interest::READABLE)?;
             }
         }
@@ -355,7 +355,7 @@ impl Inner {
     fn tunnel_and_scratch(&mut self, key: usize) -> Option<(&mut Entry, &mut Scratch)> {
         match self.places.get_mut(key) {
             Some(Place::Tunnel(entry)) => Some((entry, &mut self.scratch)),
-            Some(Place::Seat(_)) | None => None,
+            Some(Place::Berth(_)) | None => None,
         }
     }
 }

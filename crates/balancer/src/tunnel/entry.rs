@@ -7,10 +7,10 @@ use limpet_proto::websocket::close::{CloseCode, close_frame};
 use limpet_proto::websocket::frame::{Heartbeat, Sender, first_text};
 
 use super::Tunnel;
+use super::berth::{From, Heard};
 use super::close::{CloseReason, Closed};
 use super::engine::Scratch;
 use super::record::Record;
-use super::seat::{From, Heard};
 use super::side::Side;
 use crate::clock;
 use crate::net::socket::Released;
@@ -62,7 +62,7 @@ impl Entry {
         let Tunnel { client, upstream, mut head, to_client, to_upstream, record } = tunnel;
         let now = clock::coarse();
         let heard =
-            |from, released: &Released| released.seat.as_ref().map_or_else(Heard::default, |seat| seat.heard(from));
+            |from, released: &Released| released.berth.as_ref().map_or_else(Heard::default, |berth| berth.heard(from));
         let (from_client, from_upstream) = (heard(From::Client, &client), heard(From::Upstream, &upstream));
         let mut entry = Self {
             client: Side::new(client.socket, Sender::Client, from_client),

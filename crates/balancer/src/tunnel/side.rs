@@ -7,8 +7,8 @@ use std::time::Duration;
 use limpet_proto::websocket::frame::{Cursor, Progress, Sender};
 use mio::net::TcpStream;
 
+use super::berth::Heard;
 use super::close::Carried;
-use super::seat::Heard;
 use crate::net::stream::Outgoing;
 
 /// One side of a tunnel.

@@ -20,8 +20,8 @@ use crate::upstream::endpoint::{Endpoint, EndpointId, Load};
 const GOING_AWAY: u16 = 1001;
 const PATIENCE: Duration = Duration::from_secs(20);
 
+mod berths;
 mod endings;
-mod seats;
 
 /// A client and an endpoint with a tunnel between them, which another thread relays.
 struct Ends {
@@ -276,7 +276,7 @@ fn many_short_tunnels_use_the_same_places() {
 fn messages_codes_and_nonsense_are_told_apart() {
     let (_near, far) = pair();
     let far = mio::net::TcpStream::from_std(far);
-    let mut side = side::Side::new(far, limpet_proto::websocket::frame::Sender::Server, seat::Heard::default());
+    let mut side = side::Side::new(far, limpet_proto::websocket::frame::Sender::Server, berth::Heard::default());
     side.follow(&[0x81, 1, b'a', 0x82, 0, 0x88, 2, 0x03]);
     assert!(!side.is_between_frames());
     side.follow(&[0xe8]);

@@ -2,10 +2,10 @@
 
 use mio::{Events, Interest, Poll, Token};
 
+use super::super::berth::From;
 use super::super::close::{CloseReason, Closed};
 use super::super::engine::Scratch;
 use super::super::entry::{Entry, Turn};
-use super::super::seat::From;
 use super::*;
 
 const TEXT_TO_CLIENT: &[u8] = &[0x81, 3, b'a', b'b', b'c'];

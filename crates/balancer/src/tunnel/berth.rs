@@ -47,7 +47,7 @@ pub struct Heard {
 }
 
 /// A place in the engine, given back when dropped unless a tunnel has taken it.
-pub struct Seat {
+pub struct Berth {
     inner: Rc<RefCell<Inner>>,
     key: usize,
     client: Cell<Heard>,
@@ -57,7 +57,7 @@ pub struct Seat {
     taken: Cell<bool>,
 }
 
-impl Seat {
+impl Berth {
     pub(super) fn new(inner: &Rc<RefCell<Inner>>, key: usize) -> Self {
         Self {
             inner: Rc::clone(inner),
@@ -135,7 +135,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Berth {
     fn drop(&mut self) {
         if !self.taken.get() {
             self.inner.borrow_mut().free(self.key);
@@ -143,8 +143,8 @@ impl Drop for Seat {
     }
 }
 
-impl fmt::Debug for Seat {
+impl fmt::Debug for Berth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Berth").field("key", &self.key).finish_non_exhaustive()
     }
 }

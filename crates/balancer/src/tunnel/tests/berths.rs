@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use mio::Interest;
 
-use super::super::seat::From;
+use super::super::berth::From;
 use super::*;
 use crate::net::socket::Socket;
 
@@ -49,19 +49,19 @@ fn tunnel(client: Socket, upstream: Socket) -> Tunnel {
 }
 
 #[test]
-fn what_came_to_a_seat_is_not_lost_to_its_tunnel() {
+fn what_came_to_a_berth_is_not_lost_to_its_tunnel() {
     with_engine(|engine| async move {
         let ((mut client, client_far), (mut endpoint, endpoint_far)) = (accepted(), accepted());
         let mut client_far = Socket::accepted(client_far);
         client.write_all(b"request").unwrap();
         assert_eq!(read(&mut client_far, 64).await, b"request");
-        let seat = engine.reserve();
-        client_far.sit(&seat, From::Client).unwrap();
+        let berth = engine.reserve();
+        client_far.take_berth(&berth, From::Client).unwrap();
         let mut upstream_far =
-            Socket::in_engine(endpoint_far.into(), &seat, From::Upstream, Interest::READABLE).unwrap();
-        let (client_seat, upstream_seat) = (client_far.seat().unwrap(), upstream_far.seat().unwrap());
-        assert!(Rc::ptr_eq(client_seat, upstream_seat));
-        assert_eq!(engine.len(), 0, "a seat is no tunnel");
+            Socket::in_engine(endpoint_far.into(), &berth, From::Upstream, Interest::READABLE).unwrap();
+        let (client_berth, upstream_berth) = (client_far.berth().unwrap(), upstream_far.berth().unwrap());
+        assert!(Rc::ptr_eq(client_berth, upstream_berth));
+        assert_eq!(engine.len(), 0, "a berth is no tunnel");
         let began = tokio::task::spawn_local(async move {
             let head = read(&mut upstream_far, 4).await;
             (head, upstream_far)
@@ -71,9 +71,9 @@ fn what_came_to_a_seat_is_not_lost_to_its_tunnel() {
         client.write_all(b"early").unwrap();
         let (head, upstream_far) = began.await.unwrap();
         assert_eq!(head, b"head");
-        poll_fn(|cx| seat.poll(From::Client, cx, |heard| heard.readable)).await;
+        poll_fn(|cx| berth.poll(From::Client, cx, |heard| heard.readable)).await;
         engine.adopt(tunnel(client_far, upstream_far));
-        drop(seat);
+        drop(berth);
         assert_eq!(engine.len(), 1);
         let test = tokio::task::spawn_blocking(move || {
             assert_eq!(read_exact(&mut client, 8), b"101first");
@@ -87,16 +87,16 @@ fn what_came_to_a_seat_is_not_lost_to_its_tunnel() {
 }
 
 #[test]
-fn a_seat_that_no_tunnel_takes_is_free_again() {
+fn a_berth_that_no_tunnel_takes_is_free_again() {
     with_engine(|engine| async move {
         let (_near, far) = accepted();
         for _ in 0..3 {
-            let seat = engine.reserve();
-            assert!(format!("{seat:?}").contains("key: 0"), "{seat:?}");
+            let berth = engine.reserve();
+            assert!(format!("{berth:?}").contains("key: 0"), "{berth:?}");
         }
-        let seat = engine.reserve();
-        let socket = Socket::in_engine(far.into(), &seat, From::Upstream, Interest::READABLE).unwrap();
-        drop(seat);
+        let berth = engine.reserve();
+        let socket = Socket::in_engine(far.into(), &berth, From::Upstream, Interest::READABLE).unwrap();
+        drop(berth);
         // The socket holds it.
         assert!(format!("{:?}", engine.reserve()).contains("key: 1"));
         drop(socket);
@@ -105,17 +105,17 @@ fn a_seat_that_no_tunnel_takes_is_free_again() {
 }
 
 #[test]
-fn whoever_leaves_a_seat_reads_on_where_it_was() {
+fn whoever_leaves_a_berth_reads_on_where_it_was() {
     with_engine(|engine| async move {
         let (mut near, far) = accepted();
-        let seat = engine.reserve();
-        let mut socket = Socket::in_engine(far.into(), &seat, From::Upstream, Interest::READABLE).unwrap();
+        let berth = engine.reserve();
+        let mut socket = Socket::in_engine(far.into(), &berth, From::Upstream, Interest::READABLE).unwrap();
         assert!(socket.is_quiet());
         near.write_all(b"one two").unwrap();
         assert_eq!(read(&mut socket, 4).await, b"one ");
         assert!(!socket.is_quiet());
         socket.join_runtime().unwrap();
-        assert!(socket.seat().is_none());
+        assert!(socket.berth().is_none());
         assert_eq!(read(&mut socket, 64).await, b"two");
         let reading = tokio::task::spawn_local(async move { read(&mut socket, 64).await });
         tokio::task::yield_now().await;
@@ -125,13 +125,13 @@ fn whoever_leaves_a_seat_reads_on_where_it_was() {
 }
 
 #[test]
-fn a_seat_hears_of_the_end_behind_the_last_bytes() {
+fn a_berth_hears_of_the_end_behind_the_last_bytes() {
     with_engine(|engine| async move {
         let (mut near, far) = accepted();
-        let seat = engine.reserve();
+        let berth = engine.reserve();
         near.write_all(b"last").unwrap();
         near.shutdown(Shutdown::Write).unwrap();
-        let mut socket = Socket::in_engine(far.into(), &seat, From::Upstream, Interest::READABLE).unwrap();
+        let mut socket = Socket::in_engine(far.into(), &berth, From::Upstream, Interest::READABLE).unwrap();
         assert_eq!(read(&mut socket, 64).await, b"last");
         assert_eq!(read(&mut socket, 64).await, b"");
     });
@@ -142,9 +142,9 @@ fn a_slow_reader_is_waited_for_before_and_after_a_socket_is_watched() {
     with_engine(|engine| async move {
         for in_engine in [false, true] {
             let (mut near, far) = accepted();
-            let seat = engine.reserve();
+            let berth = engine.reserve();
             let mut socket = match in_engine {
-                true => Socket::in_engine(far.into(), &seat, From::Upstream, Interest::READABLE).unwrap(),
+                true => Socket::in_engine(far.into(), &berth, From::Upstream, Interest::READABLE).unwrap(),
                 false => Socket::accepted(far),
             };
             let mut sent = 0;
