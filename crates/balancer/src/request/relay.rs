@@ -56,6 +56,11 @@ pub(super) async fn relay(
     if response.status == 101 {
         return upgrade(worker, request, response, load, endpoint, log);
     }
+    if request.upgrade {
+        // It becomes no tunnel. Sockets that fail here tell that to whoever reads from them.
+        let _ = response.stream.socket_mut().join_runtime();
+        client.leave_berth();
+    }
     // A handshake's load passes on to the session that it opens; any other request carries its load to its end.
     let (begun, _load) = if request.is_polling_handshake() && response.status == 200 {
         (Box::pin(handshake::begin(worker, client, request, &mut response, load, endpoint)).await?, None)
