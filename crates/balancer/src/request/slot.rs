@@ -28,7 +28,7 @@ pub(super) fn key(config: &UpstreamConfig, head: &RequestHead<'_, '_>) -> Option
     let key = match &config.hash_key {
         HashKey::Client => return None,
         HashKey::Path => head.target.path().as_bytes(),
-        HashKey::Header(name) => head.lines.named(name).next()?,
+        HashKey::Header(name) => config.hash.part_of_header(head.lines.named(name).next()?),
         HashKey::Query(name) => {
             let mut pairs = head.target.query()?.split('&');
             pairs.find_map(|pair| pair.split_once('=').filter(|(key, _)| key == name))?.1.as_bytes()
