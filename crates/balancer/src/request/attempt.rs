@@ -89,7 +89,11 @@ pub async fn send(
     // Of an earlier endpoint there is nothing left to count.
     request.flight = None;
     slot::hold(client, request, endpoint).await?;
-    request.flight = Some(Flight::begin(endpoint));
+    let flight = request.flight.insert(Flight::begin(endpoint));
+    let queued = std::mem::take(&mut request.queued);
+    if endpoint.slots() > 0 {
+        flight.queued(queued);
+    }
     let kept = kept::take(worker, client, request, endpoint);
     if kept.is_some() {
         request.flight.iter().for_each(Flight::reuse);

@@ -53,6 +53,8 @@ pub enum Count {
     AnsweredHere,
     /// Connections to the endpoint that failed.
     ConnectErrors,
+    /// Responses that were refused because they would have been dangerous.
+    DeniedResponses,
     /// Responses that did not come, came too late or were malformed.
     ResponseErrors,
     /// Requests that were sent again on a new connection to the same endpoint.
@@ -114,6 +116,8 @@ impl Count {
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
+    /// In the queue, where an endpoint has a limit of requests in progress.
+    Queue,
     /// Opening a connection to an endpoint.
     Connect,
     /// From the end of that to the head of the response.
@@ -244,6 +248,7 @@ impl Average {
 pub struct Counters {
     shards: [OnceLock<Arc<Shard>>; MAX_SHARDS],
     peak: AtomicU64,
+    queue_peak: AtomicU64,
     /// Requests per second.
     pub request_rate: Rate,
     /// Connections per second.
@@ -289,6 +294,16 @@ impl Counters {
         if current > self.peak() {
             self.peak.fetch_max(current, Ordering::Relaxed);
         }
+    }
+
+    /// Returns the largest number of waiting ones that was seen.
+    pub fn queue_peak(&self) -> u64 {
+        self.queue_peak.load(Ordering::Relaxed)
+    }
+
+    /// Notes a number of waiting ones.
+    pub fn note_queue(&self, waiting: usize) {
+        self.queue_peak.fetch_max(waiting as u64, Ordering::Relaxed);
     }
 
     /// Sums one number.
