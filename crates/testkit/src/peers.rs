@@ -183,6 +183,22 @@ pub fn ws_client(url: &str, arguments: &[&str]) -> Result<Client> {
     Client::start("ws-client.js", node("ws-client.js")?, url, arguments)
 }
 
+/// Starts a WebSocket client on Node that goes through all that `ws` can send to an echo.
+///
+/// # Errors
+/// When it does not start.
+pub fn ws_echo_client(url: &str) -> Result<Client> {
+    Client::start("ws-echo.js", node("ws-echo.js")?, url, &[])
+}
+
+/// The same in Python, with wsproto.
+///
+/// # Errors
+/// When it does not start.
+pub fn python_ws_echo_client(url: &str) -> Result<Client> {
+    Client::start("ws_echo.py", python("ws_echo.py")?, url, &[])
+}
+
 /// Starts Chromium with a page of another origin, cookies blocked.
 ///
 /// # Errors
@@ -232,6 +248,32 @@ impl Verdict {
     #[track_caller]
     pub fn assert_good(&self) {
         assert!(self.is_good(), "the client lost something: {:#}", self.json);
+    }
+}
+
+/// The parsers of Socket.IO's own packages, which answer what `parsers.js` says.
+#[derive(Debug)]
+pub struct Parsers(Process);
+
+impl Parsers {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub fn start() -> Result<Self> {
+        let process = Process::spawn("parsers", &mut node("parsers.js")?)?;
+        process.wait_for("that it is ready", |line| (line == "ready").then_some(()))?;
+        Ok(Self(process))
+    }
+
+    /// Asks a question and waits for the answer.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub fn ask(&mut self, question: &Value) -> Result<Value> {
+        let before = self.0.line_count();
+        self.0.send_line(&question.to_string())?;
+        self.0.wait_for_after(before, "an answer", |line| serde_json::from_str(line).ok())
     }
 }
 
