@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -103,6 +104,13 @@ impl Stream {
     /// What the reactor says.
     pub fn into_parts(self) -> io::Result<(std::net::TcpStream, Option<Buffer>)> {
         Ok((self.socket.into_std()?, self.input))
+    }
+
+    /// Returns whether bytes have arrived that were not read, also those that the runtime has not heard of yet.
+    pub fn has_arrived(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        // Nothing there, an end and a failure are all no bytes.
+        socket2::SockRef::from(&self.socket).peek(&mut byte).is_ok_and(|count| count > 0)
     }
 
     /// Returns the socket.
