@@ -1,7 +1,9 @@
 //! What the access log says about exchanges and tunnels.
 
 use limpet_testkit::limpet::Launch;
+use limpet_testkit::misbehave::{Conduct, Endpoint, Event};
 use limpet_testkit::peers;
+use limpet_testkit::raw::RawClient;
 use serde_json::Value;
 
 #[test]
@@ -29,4 +31,19 @@ fn every_exchange_and_tunnel_has_a_line_without_secrets() {
     let tunnel = line("the tunnel", &|line| line["event"] == "tunnel");
     assert!(tunnel["received_messages"].as_u64() > Some(1) && tunnel["sent_messages"].as_u64() > Some(1), "{tunnel}");
     assert_eq!(tunnel["reason"], "client_closed");
+}
+
+#[test]
+fn a_body_counts_also_when_it_comes_behind_its_head() {
+    let endpoint = Endpoint::start(Conduct::Answers("hello")).expect("a port");
+    let launch = Launch::proxy(env!("CARGO_BIN_EXE_limpet"), [endpoint.address()]).arg("--no-probe");
+    let limpet = launch.arg("--access-log").arg("json").start().expect("the balancer starts");
+    let mut client = RawClient::connect(limpet.address).expect("it accepts");
+    client.send(b"POST /late HTTP/1.1\r\nHost: h\r\nContent-Length: 100010\r\n\r\n0123456789").expect("sent");
+    endpoint.wait_for("a connection", |event| matches!(event, Event::Connected(_)).then_some(()));
+    client.send(&[b'x'; 100_000]).expect("sent");
+    assert_eq!(client.response().expect("an answer").status, 200);
+    let pick = |line: &str| serde_json::from_str::<Value>(line).ok().filter(|value| value["target"] == "/late");
+    let line = limpet.process.wait_for("the line", pick).expect("the line comes");
+    assert_eq!(line["received_bytes"], 100_010, "{line}");
 }

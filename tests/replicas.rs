@@ -181,6 +181,68 @@ fn what_crashes_again_and_again_is_started_less_and_less_often() {
 }
 
 #[test]
+fn a_roll_tries_at_once_what_had_to_pause() {
+    let limpet = launch(1, &[], "echo broken >&2; exit 3").start().expect("limpet starts");
+    wait_for_line(&limpet, 0, "pause=2s");
+    let before = limpet.process.line_count();
+    limpet.process.signal(Signal::HUP).expect("it runs");
+    started(&limpet, before, 1);
+    // Whoever rolls has perhaps repaired it: the pauses begin anew.
+    let is_pause = |line: &str| line.split_once("pause=").map(|(_, pause)| pause.to_owned());
+    let pause = limpet.process.wait_for_after(before, "the next pause", is_pause).expect("it says so");
+    assert!(pause.starts_with("500ms"), "{pause}");
+}
+
+#[test]
+fn websockets_come_back_after_a_roll() {
+    let limpet = start(2, &["--drain-timeout", "300ms"]);
+    let olds = [1, 2].map(|replica| started(&limpet, 0, replica));
+    let arguments = ["--survive", "--hold", "--count", "8", "--transports", "websocket"];
+    let mut client = peers::node_client(&limpet.url(), &arguments).expect("it starts");
+    client.connected().expect("all sessions connect");
+    let before = limpet.process.line_count();
+    limpet.process.signal(Signal::HUP).expect("it runs");
+    wait_for_line(&limpet, before, "all replicas are replaced");
+    wait_for_end(&olds);
+    client.finish().expect("the client still runs");
+    let verdict = client.verdict().expect("a verdict");
+    verdict.assert_good();
+    // Each was cut once, or twice if it came back to a process whose turn was still to come.
+    assert!((8..=16).contains(&verdict.number("disconnects")), "{verdict:?}");
+    assert_eq!(verdict.number("nodes/r1") + verdict.number("nodes/r2"), 8, "all sessions live: {verdict:?}");
+}
+
+#[test]
+fn what_does_not_end_is_killed() {
+    let configuration = file("", &format!("[\"sh\", \"-c\", \"trap '' TERM; exec {}\"]", server()), 1)
+        + "kill_after = \"300ms\"\ndrain_timeout = \"100ms\"\n";
+    let mut limpet = Launch::run(BINARY, configuration).start().expect("it starts");
+    let old = started(&limpet, 0, 1);
+    let before = limpet.process.line_count();
+    limpet.process.signal(Signal::HUP).expect("it runs");
+    wait_for_line(&limpet, before, "it does not end within 300ms after SIGTERM and is killed");
+    wait_for_end(&[old]);
+    wait_for_line(&limpet, before, "all replicas are replaced");
+    let new = started(&limpet, before, 1);
+    let began = Instant::now();
+    assert!(limpet.process.terminate().expect("it ends").success());
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    wait_for_end(&[new]);
+}
+
+#[test]
+fn the_log_says_what_a_sighup_has_read() {
+    let limpet = start(1, &[]);
+    let before = limpet.process.line_count();
+    limpet.process.signal(Signal::HUP).expect("it runs");
+    let is_it = |line: &str| line.contains("SIGHUP: keys and endpoints files were read anew").then(|| line.to_owned());
+    let line = limpet.process.wait_for_after(before, "what it has read", is_it).expect("it says so");
+    for part in ["The configuration was not", "until a restart", "endpoints_files=0", "being replaced"] {
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+#[test]
 fn nothing_is_left_behind() {
     // What a replica starts by itself ends with it too, if the end is asked for.
     let mut limpet = launch(2, &[], &format!("{} & echo child $!; wait", server())).start().expect("it starts");

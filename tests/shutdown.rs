@@ -33,6 +33,31 @@ fn a_request_in_progress_ends_and_new_connections_are_refused() {
 }
 
 #[test]
+fn what_has_come_before_the_signal_is_answered() {
+    let endpoint = Endpoint::start(Conduct::Answers("hello")).expect("a port");
+    let mut limpet = Launch::proxy(BINARY, [endpoint.address()]).arg("--no-probe").start().expect("it starts");
+    let mut clients: Vec<RawClient> =
+        (0..20).map(|_| RawClient::connect(limpet.address).expect("it accepts")).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").expect("an answer").text(), "hello");
+    }
+    // While it stands still, requests come on connections that were idle and on those that the kernel holds for it.
+    limpet.process.signal(Signal::STOP).expect("it runs");
+    clients.extend((0..20).map(|_| RawClient::connect(limpet.address).expect("the kernel accepts")));
+    for client in &mut clients {
+        client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("sent");
+    }
+    limpet.process.signal(Signal::TERM).expect("it runs");
+    limpet.process.signal(Signal::CONT).expect("it runs");
+    for (n, client) in clients.iter_mut().enumerate() {
+        let response = client.response().unwrap_or_else(|error| panic!("client {n}: {error}"));
+        assert_eq!(response.text(), "hello");
+        assert_eq!(client.read_to_end().expect("the end"), b"", "nothing more is taken");
+    }
+    assert!(limpet.process.wait().expect("it ends").success());
+}
+
+#[test]
 fn tunnels_are_told_between_two_frames() {
     let server = peers::ws_server("echo", &[]).expect("the server starts");
     let mut limpet = Launch::proxy(BINARY, [server.address]).start().expect("it starts");

@@ -113,7 +113,7 @@ impl Exchange {
         Self(fields, Tally::default())
     }
 
-    /// Notes bytes that the client has sent: its head as it came, its body as the endpoint gets it.
+    /// Notes bytes of a head that the client has sent.
     pub fn took(&mut self, bytes: u64) {
         self.1.bytes_in += bytes;
     }
@@ -168,8 +168,9 @@ impl Exchange {
         }
     }
 
-    /// Notes how many bytes of body the request brought with its head.
+    /// Notes how many bytes of body the client has sent, as the endpoint gets them.
     pub fn received(&mut self, bytes: u64) {
+        self.1.bytes_in += bytes;
         if let Some(fields) = &mut self.0 {
             fields.received_bytes = bytes;
         }

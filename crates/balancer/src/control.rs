@@ -81,8 +81,14 @@ async fn serve(signals: Signals, shared: &Arc<Shared>, key: &KeySource, endpoint
             _ = hangup.recv() => {
                 reload_keys(shared, key);
                 // It ends only with this thread.
-                let _ = endpoints.read_files().await;
+                let files = endpoints.read_files().await.unwrap_or_default();
                 replicas.roll();
+                tracing::info!(
+                    endpoints_files = files,
+                    replicas = if replicas.is_empty() { "none" } else { "being replaced" },
+                    "SIGHUP: keys and endpoints files were read anew. The configuration was not: listeners, routes and \
+                     upstreams stay as they are until a restart"
+                );
             }
         }
     }

@@ -145,7 +145,7 @@ impl Discovery {
             }
             Command::ReadFiles { done } => {
                 self.read_files(true);
-                let _ = done.send(());
+                let _ = done.send(self.files.len());
             }
         }
     }

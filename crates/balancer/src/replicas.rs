@@ -123,7 +123,12 @@ impl Replicas {
         self.rolls.iter().for_each(|asked| asked.notify_one());
     }
 
-    /// Ends every process: SIGTERM, and SIGKILL 10 s later.
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rolls.is_empty()
+    }
+
+    /// Ends every process: SIGTERM, and SIGKILL after the time that it has to end.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.slots.join_next().await.is_some() {}

@@ -96,7 +96,7 @@ pub async fn serve(worker: &Worker, client: &mut Client, mut request: Box<Reques
         Plan::Unknown => Err(Error::UnknownSession),
     };
     request.upstream.stats().own().shard().bound(request.evidence);
-    log.took(request.sent_bytes().saturating_sub(request.head_bytes as u64));
+    log.received(request.received_bytes());
     match served {
         Ok(Served::Passed { keep_alive: true }) => Outcome::KeepAlive,
         Ok(Served::Passed { keep_alive: false }) => Outcome::Close,

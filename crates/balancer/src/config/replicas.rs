@@ -25,6 +25,8 @@ pub struct ReplicasConfig {
     pub start_timeout: Duration,
     /// How long the sessions of a process may go on when another has taken its place. 30 s by default.
     pub drain_timeout: Duration,
+    /// Time for a process to end after SIGTERM, before SIGKILL. 10 s by default.
+    pub kill_after: Duration,
 }
 
 impl ReplicasConfig {
@@ -36,6 +38,7 @@ impl ReplicasConfig {
             base_port: 0,
             start_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
+            kill_after: Duration::from_secs(10),
         }
     }
 
@@ -79,6 +82,7 @@ pub(super) const PART: Part = Part {
             "\"30s\"",
             "How long the sessions of a process may go on after SIGHUP, when another has taken its place.",
         ),
+        default("kill_after", "\"10s\"", "Time for a process to end after SIGTERM; then it is killed."),
     ],
 };
 
@@ -96,6 +100,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: Entry<'_>) -> Option<Replicas
         "base_port" => reader.set(entry, port, &mut it.base_port),
         "start_timeout" => reader.set(entry, value::duration, &mut it.start_timeout),
         "drain_timeout" => reader.set(entry, value::duration, &mut it.drain_timeout),
+        "kill_after" => reader.set(entry, value::duration, &mut it.kill_after),
         _ => unread(reader, entry),
     });
     Some(replicas)

@@ -201,7 +201,7 @@ fn every_key_has_its_place() {
         endpoints_file = "chat.json"
         probe = { interval = "4s", timeout = "5s", rise = 6, fall = 7, spread = 0, http = "HEAD /up", version = "1.0", host = "a.b:80", expect = "200-299, 304", drain_on_404 = true, port = 81, fast_interval = "1s", down_interval = "9s" }
         outlier = { failures = 0, ejection = "8s" }
-        replicas = { command = ["node", "a server.js"], count = 3, base_port = 4000, start_timeout = "11s", drain_timeout = "12s" }
+        replicas = { command = ["node", "a server.js"], count = 3, base_port = 4000, start_timeout = "11s", drain_timeout = "12s", kill_after = "13s" }
         connect_timeout = "9s"
         response_timeout = "500ms"
         tunnel_timeout = "2h"
@@ -321,6 +321,7 @@ fn every_key_has_its_place() {
                     base_port: 4000,
                     start_timeout: seconds(11),
                     drain_timeout: seconds(12),
+                    kill_after: seconds(13),
                     ..ReplicasConfig::new(vec!["node".to_owned(), "a server.js".to_owned()])
                 }),
                 connect_timeout: seconds(9),

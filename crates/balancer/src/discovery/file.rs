@@ -58,6 +58,11 @@ pub(super) struct Files {
 }
 
 impl Files {
+    /// Returns how many there are.
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
     /// Begins to watch these files: pairs of an upstream's name and a path.
     pub(super) fn watch(files: impl IntoIterator<Item = (String, PathBuf)>) -> Self {
         let files: Vec<File> = files.into_iter().map(|(upstream, path)| File::new(upstream, path)).collect();

@@ -61,7 +61,7 @@ pub(super) fn is_reserved(source: &str) -> bool {
 pub(super) enum Command {
     Set { upstream: String, source: String, set: Vec<EndpointConfig>, done: oneshot::Sender<Result<(), Refusal>> },
     SetState { upstream: String, endpoint: String, state: AdminState, done: oneshot::Sender<Result<usize, Refusal>> },
-    ReadFiles { done: oneshot::Sender<()> },
+    ReadFiles { done: oneshot::Sender<usize> },
 }
 
 impl Endpoints {
@@ -94,11 +94,11 @@ impl Endpoints {
         self.ask(|done| Command::SetState { upstream, endpoint, state, done }).await?
     }
 
-    /// Reads every endpoints file again, whether or not it seems to have changed.
+    /// Reads every endpoints file again, whether or not it seems to have changed, and returns how many there are.
     ///
     /// # Errors
     /// [`Refusal::Ended`].
-    pub async fn read_files(&self) -> Result<(), Refusal> {
+    pub async fn read_files(&self) -> Result<usize, Refusal> {
         self.ask(|done| Command::ReadFiles { done }).await
     }
 

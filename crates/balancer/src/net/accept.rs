@@ -31,4 +31,12 @@ impl Acceptor {
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         self.0.async_io(Interest::READABLE, TcpListener::accept).await
     }
+
+    /// Accepts a connection that the kernel holds already.
+    ///
+    /// # Errors
+    /// What the kernel says; `WouldBlock` when it holds none.
+    pub fn accept_now(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.0.get_ref().accept()
+    }
 }

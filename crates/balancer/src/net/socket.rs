@@ -4,6 +4,7 @@
 //! time we look, and that of an upgrade is then watched by the tunnel engine and by nobody else.
 
 use std::io::{self, Read as _, Write as _};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -216,6 +217,14 @@ impl Socket {
             Watched::Nobody { .. } => false,
             Watched::Engine { berth, from, .. } => !berth.heard(*from).readable,
         }
+    }
+
+    /// Returns whether bytes have arrived that were not read, also those that no reactor has heard of yet. Costs a system
+    /// call.
+    pub fn has_arrived(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        // Nothing there, an end and a failure are all no bytes.
+        self.socket().and_then(|socket| socket.peek(&mut byte)).is_ok_and(|count| count > 0)
     }
 
     /// Ends what we send.

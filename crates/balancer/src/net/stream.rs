@@ -101,6 +101,11 @@ impl Stream {
         Ok((self.socket.release()?, self.input))
     }
 
+    /// Returns whether bytes have arrived that were not read, also those that the runtime has not heard of yet.
+    pub fn has_arrived(&self) -> bool {
+        self.socket.has_arrived()
+    }
+
     /// Returns the socket.
     pub fn socket(&self) -> &Socket {
         &self.socket

@@ -14,9 +14,6 @@ use tokio::time::Instant;
 use super::output::{Output, Target};
 use crate::net::child;
 
-/// How long a process may take to end after SIGTERM.
-const KILL_AFTER: Duration = Duration::from_secs(10);
-
 /// The time between two tries to connect to a process that has just been started.
 const TRY_EVERY: Duration = Duration::from_millis(25);
 
@@ -88,11 +85,11 @@ impl Process {
         status.map_or_else(|error| error.to_string(), |status: ExitStatus| status.to_string())
     }
 
-    /// Ends it: SIGTERM to its process group, and SIGKILL to what is left of that later.
-    pub(super) async fn end(mut self) {
+    /// Ends it: SIGTERM to its process group, and SIGKILL to what is left of that after this time.
+    pub(super) async fn end(mut self, kill_after: Duration) {
         self.signal(Signal::TERM);
-        if tokio::time::timeout(KILL_AFTER, self.child.wait()).await.is_err() {
-            tracing::warn!(pid = self.pid(), "it does not end within {KILL_AFTER:?} after SIGTERM and is killed");
+        if tokio::time::timeout(kill_after, self.child.wait()).await.is_err() {
+            tracing::warn!(pid = self.pid(), "it does not end within {kill_after:?} after SIGTERM and is killed");
             self.signal(Signal::KILL);
         }
         self.ended().await;

@@ -163,11 +163,11 @@ impl Slot {
                 // Perhaps its port is somebody else's.
                 self.port = None;
                 let lived = process.lived();
-                process.end().await;
+                process.end(self.config.kill_after).await;
                 Ended::Crashed { lived }
             }
             Started::Stopped => {
-                process.end().await;
+                process.end(self.config.kill_after).await;
                 Ended::Stopped
             }
         }
@@ -183,7 +183,7 @@ impl Slot {
                     return Ended::Crashed { lived: process.lived() };
                 }
                 () = stopped(&mut self.stop) => {
-                    process.end().await;
+                    process.end(self.config.kill_after).await;
                     return Ended::Stopped;
                 }
                 Some(done) = self.rolls.recv() => done,
@@ -210,7 +210,7 @@ impl Slot {
                     address = new_address;
                 }
                 (Started::Stopped, Some(successor)) => {
-                    tokio::join!(successor.end(), process.end());
+                    tokio::join!(successor.end(self.config.kill_after), process.end(self.config.kill_after));
                     return Ended::Stopped;
                 }
                 (_, successor) => {
@@ -221,7 +221,7 @@ impl Slot {
                     );
                     (self.second, self.port) = (!self.second, before.1);
                     if let Some(successor) = successor {
-                        successor.end().await;
+                        successor.end(self.config.kill_after).await;
                     }
                 }
             }
@@ -251,7 +251,7 @@ impl Slot {
     fn retire(&self, retiring: Retiring) -> impl Future<Output = ()> + use<> {
         let Retiring { mut process, id, address, done } = retiring;
         let (upstream, source, mut stop) = (Arc::clone(&self.upstream), self.source.clone(), self.stop.clone());
-        let (replica, timeout) = (self.number, self.config.drain_timeout);
+        let (replica, timeout, kill_after) = (self.number, self.config.drain_timeout, self.config.kill_after);
         async move {
             let why = tokio::select! {
                 () = without_load(&upstream, address) => "no session is left",
@@ -261,7 +261,7 @@ impl Slot {
             };
             tracing::info!(upstream = upstream.name(), replica, pid = process.pid(), why, "replica is replaced");
             source.apply(vec![(id, None)]).await;
-            process.end().await;
+            process.end(kill_after).await;
             drop(done);
         }
     }

@@ -94,9 +94,9 @@ impl Request {
         self.method == Method::Get && self.session.version.is_some() && self.session.sid.is_none()
     }
 
-    /// Returns how many bytes of body were taken, as far as they are still held.
+    /// Returns how many bytes of body were taken, as its endpoint gets them.
     pub fn received_bytes(&self) -> u64 {
-        self.out.bytes.len().saturating_sub(self.head_bytes) as u64
+        self.sent_bytes().saturating_sub(self.head_bytes as u64)
     }
 
     /// Returns how many bytes an endpoint has been sent, and will be sent of what was taken.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,12 +52,12 @@ async fn work(shared: Arc<Shared>, listeners: Vec<TcpListener>, mut stop: watch:
     upkeep.spawn_local(async move { tunnels.engine.run().await });
     let mut accepting = JoinSet::new();
     for (index, listener) in listeners.into_iter().enumerate() {
-        accepting.spawn_local(accept(Rc::clone(&worker), index, Acceptor::new(listener)?));
+        accepting.spawn_local(accept(Rc::clone(&worker), index, Acceptor::new(listener)?, stop.clone()));
     }
 
     // The sender never goes away while workers run; if it does, that means stop.
     let _ = stop.wait_for(|stop| *stop).await;
-    accepting.shutdown().await;
+    while accepting.join_next().await.is_some() {}
     deadline::wake_all();
     let timeout = worker.shared.shutdown_timeout;
     let all_ended = async {
@@ -72,38 +72,56 @@ async fn work(shared: Arc<Shared>, listeners: Vec<TcpListener>, mut stop: watch:
     Ok(())
 }
 
-/// Accepts connections while there is room for them; the kernel holds the others.
-async fn accept(worker: Rc<Worker>, index: usize, acceptor: Acceptor) {
-    let shared = Arc::clone(&worker.shared);
-    let listener = &shared.listeners[index];
-    loop {
+/// Accepts connections while there is room for them; the kernel holds the others. Those that it holds at the end are
+/// served too, for their requests may have come.
+async fn accept(worker: Rc<Worker>, index: usize, acceptor: Acceptor, mut stop: watch::Receiver<bool>) {
+    let listener = &worker.shared.listeners[index];
+    let next = async || {
         while listener.connections.is_full() {
             tokio::time::sleep(ACCEPT_PAUSE / 10).await;
         }
-        let (client, peer) = match acceptor.accept().await {
-            Ok(accepted) => accepted,
+        acceptor.accept().await
+    };
+    let mut stopped = std::pin::pin!(stop.wait_for(|stop| *stop));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = &mut stopped => break,
+            accepted = next() => accepted,
+        };
+        match accepted {
+            Ok((client, peer)) => begin(&worker, index, client, peer),
             Err(error) => {
                 tracing::warn!(listener = listener.config.name, %error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
-        let ip = peer.ip().to_canonical();
-        let trusted = listener.config.trusted.iter().any(|network| network.contains(&ip));
-        let permit: Result<Permit, Refusal> = match proxy::expected(&listener.config, ip) {
-            // Whose connection it is will be known when its header has come.
-            Expected::Header => listener.connections.enter_unnamed(),
-            _ => listener.connections.enter(ip),
-        };
-        // The connection's task ends with its connection, or with the runtime; its permit counts it until then.
-        // Boxed, since the runtime moves what it is given several times.
-        tokio::task::spawn_local(Box::pin(connection::serve(
-            Rc::clone(&worker),
-            Socket::accepted(client),
-            Origin::new(peer, trusted, index),
-            permit,
-        )));
+        }
     }
+    while !listener.connections.is_full()
+        && let Ok((client, peer)) = acceptor.accept_now()
+    {
+        begin(&worker, index, client, peer);
+    }
+}
+
+/// Begins to serve a connection.
+fn begin(worker: &Rc<Worker>, index: usize, client: mio::net::TcpStream, peer: SocketAddr) {
+    let listener = &worker.shared.listeners[index];
+    let ip = peer.ip().to_canonical();
+    let trusted = listener.config.trusted.iter().any(|network| network.contains(&ip));
+    let permit: Result<Permit, Refusal> = match proxy::expected(&listener.config, ip) {
+        // Whose connection it is will be known when its header has come.
+        Expected::Header => listener.connections.enter_unnamed(),
+        _ => listener.connections.enter(ip),
+    };
+    // The connection's task ends with its connection, or with the runtime; its permit counts it until then.
+    // Boxed, since the runtime moves what it is given several times.
+    tokio::task::spawn_local(Box::pin(connection::serve(
+        Rc::clone(worker),
+        Socket::accepted(client),
+        Origin::new(peer, trusted, index),
+        permit,
+    )));
 }
 
 async fn sweep_pool(worker: Rc<Worker>) {
