@@ -214,8 +214,10 @@ fn websockets_come_back_after_a_roll() {
 
 #[test]
 fn what_does_not_end_is_killed() {
-    let configuration = file("", &format!("[\"sh\", \"-c\", \"trap '' TERM; exec {}\"]", server()), 1)
-        + "kill_after = \"300ms\"\ndrain_timeout = \"100ms\"\n";
+    // Node takes no heed of what it inherits, so the shell stays instead.
+    let script = format!("trap '' TERM; {}; while true; do sleep 1; done", server());
+    let configuration =
+        file("", &format!("[\"sh\", \"-c\", \"{script}\"]"), 1) + "kill_after = \"300ms\"\ndrain_timeout = \"100ms\"\n";
     let mut limpet = Launch::run(BINARY, configuration).start().expect("it starts");
     let old = started(&limpet, 0, 1);
     let before = limpet.process.line_count();

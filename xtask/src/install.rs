@@ -18,7 +18,8 @@ pub(crate) struct Tool {
 }
 
 /// What the tests need.
-pub(crate) const TEST_TOOLS: [Tool; 7] = [
+pub(crate) const TEST_TOOLS: [Tool; 8] = [
+    Tool { program: "c++", package: "g++" },
     Tool { program: "dnsmasq", package: "dnsmasq-base" },
     Tool { program: "haproxy", package: "haproxy" },
     Tool { program: "nginx", package: "nginx" },

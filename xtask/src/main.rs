@@ -1,8 +1,9 @@
-//! Development commands: `cargo xtask test | try | bench`.
+//! Development commands: `cargo xtask test | try | bench | fuzz`.
 //!
 //! Each installs what a fresh Debian machine with Rust and Node lacks, says so, and then runs.
 
 mod bench;
+mod fuzz;
 mod install;
 mod run;
 mod test;
@@ -30,6 +31,14 @@ enum Command {
     /// Compares the balancer with others, side by side.
     #[command(subcommand)]
     Bench(Bench),
+    /// Feeds the decoders with made-up input, on the stable toolchain.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(long, default_value_t = fuzz::SECONDS)]
+        seconds: u32,
+        /// The only target to run, for example `proxy_header`.
+        target: Option<String>,
+    },
 }
 
 /// What to compare.
@@ -51,6 +60,7 @@ fn main() -> Result<()> {
         Command::Try { port } => trial::run(port),
         Command::Bench(Bench::Proxy { arguments }) => bench::proxy(&arguments),
         Command::Bench(Bench::Choose) => bench::choose(),
+        Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }
 

@@ -5,8 +5,8 @@
 
 use anyhow::{Result, bail};
 
-use crate::install;
 use crate::run::{cargo, check};
+use crate::{fuzz, install};
 
 /// Installs, then runs `cargo test` with these arguments, on the whole workspace unless they name packages.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -27,6 +27,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
 
     let names_packages = arguments.iter().take_while(|word| *word != "--").any(|word| is_package_choice(word));
+    // Before the tests, whose counts are to come last.
+    if !names_packages && std::env::var_os("CI").is_some() {
+        fuzz::run(fuzz::SECONDS, None)?;
+    }
     let mut command = cargo();
     command.arg("test");
     if !names_packages {

@@ -175,6 +175,10 @@ impl Deflater {
 
     /// Compresses one message. `None` stands for a failure of the library, after which messages go uncompressed.
     pub fn deflate(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        // Nothing to flush would look like a failure (RFC 7692 section 7.2.3.6).
+        if message.is_empty() {
+            return Some(vec![0]);
+        }
         let mut out = Vec::with_capacity(message.len() / 2 + 64);
         let mut input = message;
         loop {

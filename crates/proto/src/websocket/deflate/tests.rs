@@ -50,6 +50,18 @@ fn examples_of_the_rfc() {
 }
 
 #[test]
+fn an_empty_message_is_one_byte() {
+    for forgets in [false, true] {
+        let (mut deflater, mut inflater) = (Deflater::new(forgets), Inflater::new(forgets));
+        for message in [&b""[..], b"Hello", b"", b"", b"Hello"] {
+            let deflated = deflater.deflate(message).unwrap();
+            assert_eq!(deflated == [0], message.is_empty());
+            assert_eq!(inflater.inflate(&deflated, 5).as_deref(), Ok(message));
+        }
+    }
+}
+
+#[test]
 fn a_small_message_does_not_become_a_large_one() {
     let bomb = Deflater::new(true).deflate(&vec![0; 10_000_000]).unwrap();
     assert!(bomb.len() < 200_000, "{}", bomb.len());
