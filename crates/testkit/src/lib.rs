@@ -5,6 +5,7 @@
 pub mod apache;
 pub mod conformance;
 pub mod corpus;
+pub mod crowd;
 pub mod dnsmasq;
 pub mod haproxy;
 pub mod http;
