@@ -18,6 +18,9 @@ fn judge(suite: anyhow::Result<Client>) {
 fn client(maker: Maker, version: &str, transports: &str) {
     let subject = start(maker, if version == "2" { &["--eio3"] } else { &[] });
     judge(features_suite(&subject.urls(), &["--client", version, "--transports", transports]));
+    if maker == Maker::Limpet {
+        judge(features_suite(&subject.urls(), &["--client", version, "--transports", transports, "--features", "panic"]));
+    }
 }
 
 fn python(maker: Maker, transports: &str) {

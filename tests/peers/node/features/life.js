@@ -216,6 +216,26 @@ export const silence = [
   }],
 ];
 
+/** What Node's server does not survive. */
+export const panic = [
+  ["a handler that fails ends its socket and nothing else", async (t) => {
+    const [peer, other] = [await Peer.connect(t), await Peer.connect(t)];
+    await peer.upgraded();
+    peer.emit("panic");
+    assert.ok(["io server disconnect", "transport close"].includes(await within(peer.disconnected, "the disconnect")));
+    assert.equal(await other.ask("echo-ack", "on"), "on");
+    const again = await Peer.connect(t);
+    assert.equal(await again.ask("echo-ack", "on"), "on");
+  }],
+  ["arguments of other types do not reach a handler", async (t) => {
+    const peer = await Peer.connect(t);
+    const error = peer.next("middleware-error");
+    peer.emit("slow", { not: "a number" });
+    await error;
+    assert.equal(await peer.ask("echo-ack", "on"), "on");
+  }],
+];
+
 export const shutdown = [
   ["a server that closes tells its clients", async (t) => {
     const peers = await Promise.all(Array.from({ length: 20 }, () => Peer.connect(t)));
