@@ -1,56 +1,19 @@
 //! Thousands of clients that come at once, hear a broadcast, are cut and come again: all get in within seconds, none
 //! leaves anything behind.
 
-use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use limpet_testkit::conformance::{Maker, Subject};
 use limpet_testkit::crowd::{Crowd, raise_open_files};
-use limpet_testkit::raw::websocket::{Frame, RawWebSocket};
+use limpet_testkit::raw::socketio::RawSocket;
 
-/// A client that can ask the server.
-struct Control(RawWebSocket);
-
-impl Control {
-    fn connect(address: SocketAddr) -> Self {
-        let socket = RawWebSocket::connect(address, "/socket.io/?EIO=4&transport=websocket");
-        let mut control = Self(socket.expect("a connection").expect("a WebSocket"));
-        control.0.set_limit(Duration::from_secs(60));
-        control.next();
-        control.0.send(&Frame::text("40")).expect("it is sent");
-        assert!(control.next().starts_with("40"));
-        control
-    }
-
-    fn next(&mut self) -> String {
-        loop {
-            let frame = self.0.frame().expect("a frame");
-            match frame.payload.as_slice() {
-                b"2" => self.0.send(&Frame::text("3")).expect("it is sent"),
-                text => return String::from_utf8(text.to_vec()).expect("text"),
-            }
-        }
-    }
-
-    /// Sends an event with an acknowledgement and returns its packet; other events are passed over.
-    fn ask(&mut self, event: &str) -> String {
-        self.0.send(&Frame::text(&format!("421{event}"))).expect("it is sent");
-        loop {
-            let packet = self.next();
-            if let Some(answer) = packet.strip_prefix("431") {
-                return answer.to_owned();
-            }
-        }
-    }
-
-    /// Waits until no other socket is left.
-    fn alone(&mut self) {
-        let end = Instant::now() + Duration::from_secs(30);
-        while self.ask(r#"["fetch",{}]"#).matches("\"rooms\"").count() > 1 {
-            assert!(Instant::now() < end, "sockets of cut clients are left");
-            sleep(Duration::from_millis(20));
-        }
+/// Waits until no socket but that of `control` is left.
+fn alone(control: &mut RawSocket) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while control.ask(r#"["fetch",{}]"#).expect("an answer").matches("\"rooms\"").count() > 1 {
+        assert!(Instant::now() < end, "sockets of cut clients are left");
+        sleep(Duration::from_millis(20));
     }
 }
 
@@ -61,7 +24,7 @@ fn soak(maker: Maker, clients: usize, within: Duration) {
     let subject = Subject::features(maker, &[]).expect("the server starts");
     let address = subject.addresses[0];
     let memory = || subject.process.memory_bytes().expect("the server runs") / 1024;
-    let mut control = Control::connect(address);
+    let mut control = RawSocket::connect(address).expect("the first client gets in");
     let began = memory();
     let mut ends = Vec::new();
     let mut peak = 0;
@@ -73,14 +36,15 @@ fn soak(maker: Maker, clients: usize, within: Duration) {
         assert!(took < within, "it took {took:?} until {clients} clients were in");
         for turn in 0..2 {
             let said = format!("[\"hello\",{round},{turn}]");
-            control.ask(&format!("[\"cast\",{{\"via\":\"broadcast\"}},\"hello\",[{round},{turn}]]"));
+            let cast = format!("[\"cast\",{{\"via\":\"broadcast\"}},\"hello\",[{round},{turn}]]");
+            control.ask(&cast).expect("it is sent to all");
             crowd.hear(&format!("2{said}")).expect("all hear it");
             peak = peak.max(memory());
             crowd.cut(3);
             crowd.join(address, clients - crowd.len()).expect("those that were cut come back");
         }
         drop(crowd);
-        control.alone();
+        alone(&mut control);
         ends.push(memory());
         eprintln!("{clients} clients in after {took:?}; KiB: {began} at first, {peak} at most, {ends:?} at the ends");
     }
