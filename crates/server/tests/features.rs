@@ -175,6 +175,22 @@ mod limpet_besides {
         three_nodes(Maker::Limpet, &["--eio3"], &["--client", "2"]);
     }
 
+    /// Mounted as a service in axum instead of listening itself.
+    fn in_axum(version: &str) {
+        let subject = start(Maker::Limpet, &["--eio3", "--in-axum"]);
+        judge(features_suite(&subject.urls(), &["--client", version]));
+    }
+
+    #[test]
+    fn axum_and_client_4() {
+        in_axum("4");
+    }
+
+    #[test]
+    fn axum_and_client_2() {
+        in_axum("2");
+    }
+
     #[test]
     fn one_node_and_msgpack() {
         let subject = start(Maker::Limpet, &["--parser", "msgpack"]);

@@ -4,6 +4,7 @@
 //! The line `close` on standard input closes them; the end of standard input ends the process.
 
 mod handlers;
+mod mount;
 mod same;
 mod settings;
 
@@ -12,11 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use limpet_server::{ConnectError, Listening, Local, Namespace, NodeId, Options, Server, ServerEvent, Socket};
+use limpet_server::{ConnectError, Local, Namespace, NodeId, Options, Server, ServerEvent, Socket};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::handlers::{Refused, Shared, lock, serve};
+use crate::mount::Mounted;
 use crate::settings::Settings;
 
 #[tokio::main(flavor = "current_thread")]
@@ -28,9 +30,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for index in 1..=settings.nodes {
         let node = NodeId::from(format!("node-{index}").as_str());
         let options = Options { adapter: bus.clone(), node: node.clone(), ..settings.options() };
-        nodes.push(start(options, &shared).await?);
+        nodes.push(Mounted::start(server(options, &shared), settings.in_axum).await?);
     }
-    let ports: Vec<String> = nodes.iter().map(|node| node.addr().port().to_string()).collect();
+    let ports: Vec<String> = nodes.iter().map(|node| node.port().to_string()).collect();
     println!("listening {}", ports.join(" "));
 
     let mut words = words();
@@ -45,7 +47,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-async fn start(options: Options, shared: &Arc<Shared>) -> std::io::Result<Listening> {
+fn server(options: Options, shared: &Arc<Shared>) -> Server {
     let io = Server::new(options);
     hooks(&io, shared);
     for name in ["/", "/custom"] {
@@ -78,7 +80,7 @@ async fn start(options: Options, shared: &Arc<Shared>) -> std::io::Result<Listen
         serve(&socket, &shared);
         async {}
     });
-    io.bind("127.0.0.1:0").await
+    io
 }
 
 /// What sees the requests themselves: headers of the answers, refusals.

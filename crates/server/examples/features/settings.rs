@@ -10,6 +10,8 @@ use limpet_server::{Options, Parser};
 pub(crate) struct Settings {
     /// How many servers to start, joined in this process.
     pub(crate) nodes: usize,
+    /// Whether axum listens and the servers are mounted in it.
+    pub(crate) in_axum: bool,
     parser: Parser,
     engine: engine::Options,
 }
@@ -17,7 +19,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads the arguments of this process.
     pub(crate) fn read() -> Result<Self, String> {
-        let mut settings = Self { nodes: 1, parser: Parser::Json, engine: engine::Options::default() };
+        let mut settings = Self { nodes: 1, in_axum: false, parser: Parser::Json, engine: engine::Options::default() };
         // A client is let in unless it asks to be refused.
         settings.engine.allow_request = Some(AllowRequest::new(|handshake| async move {
             if handshake.header("x-refuse").is_some() { Err(None) } else { Ok(()) }
@@ -29,6 +31,7 @@ impl Settings {
             match word.as_str() {
                 "--end-with-stdin" => {}
                 "--nodes" => settings.nodes = number(&value()?)?,
+                "--in-axum" => settings.in_axum = true,
                 "--parser" if value()? == "msgpack" => settings.parser = Parser::Msgpack,
                 "--parser" => {}
                 "--eio3" => engine.allow_eio3 = true,
