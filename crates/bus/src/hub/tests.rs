@@ -111,6 +111,12 @@ fn name(number: u8) -> Room {
 /// The same as plainly as possible: of each socket its rooms.
 type Model = BTreeMap<u8, BTreeSet<u8>>;
 
+fn change(model: &mut Model, id: u8, change: impl FnOnce(&mut BTreeSet<u8>) -> bool) {
+    if let Some(own) = model.get_mut(&id) {
+        change(own);
+    }
+}
+
 fn meant(model: &Model, to: &[u8], except: &[u8]) -> Vec<u8> {
     let any = |own: &BTreeSet<u8>, rooms: &[u8]| rooms.iter().any(|room| own.contains(room));
     let is_meant = |own: &BTreeSet<u8>| (to.is_empty() || any(own, to)) && !any(own, except);
@@ -135,24 +141,24 @@ proptest! {
                 Step::Remove(id) => prop_assert_eq!(hub.remove(&name(id)).is_some(), model.remove(&id).is_some()),
                 Step::Join(id, room) => {
                     hub.join(&name(id), &[name(room)]);
-                    model.entry(id).and_modify(|own| drop(own.insert(room)));
+                    change(&mut model, id, |own| own.insert(room));
                 }
                 Step::Leave(id, room) => {
                     hub.leave(&name(id), &[name(room)]);
-                    model.entry(id).and_modify(|own| drop(room == id || own.remove(&room)));
+                    change(&mut model, id, |own| room == id || own.remove(&room));
                 }
                 Step::JoinAll(to, room) => {
                     let all = Targets { rooms: to.iter().copied().map(name).collect(), except: Vec::new() };
                     hub.join_all(&all, &[name(room)]);
                     for id in meant(&model, &to, &[]) {
-                        model.entry(id).and_modify(|own| drop(own.insert(room)));
+                        change(&mut model, id, |own| own.insert(room));
                     }
                 }
                 Step::LeaveAll(to, room) => {
                     let all = Targets { rooms: to.iter().copied().map(name).collect(), except: Vec::new() };
                     hub.leave_all(&all, &[name(room)]);
                     for id in meant(&model, &to, &[]) {
-                        model.entry(id).and_modify(|own| drop(room == id || own.remove(&room)));
+                        change(&mut model, id, |own| room == id || own.remove(&room));
                     }
                 }
             }
