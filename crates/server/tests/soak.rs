@@ -17,43 +17,56 @@ fn alone(control: &mut RawSocket) {
     }
 }
 
-/// Three rounds of coming, hearing, partly leaving and coming back, and being cut.
+/// Four rounds of coming, hearing, partly leaving and coming back, and being cut.
 fn soak(maker: Maker, clients: usize, within: Duration) {
     let files = u64::try_from(clients).expect("a number of files") + 200;
     raise_open_files(files).expect("enough open files");
     let subject = Subject::features(maker, &[]).expect("the server starts");
     let address = subject.addresses[0];
-    let memory = || subject.process.memory_bytes().expect("the server runs") / 1024;
+    let memory = || subject.process.memory_bytes().expect("the server runs") >> 10;
     let mut control = RawSocket::connect(address).expect("the first client gets in");
-    let began = memory();
-    let mut ends = Vec::new();
-    let mut peak = 0;
-    for round in 0..3 {
+    let first_heap = heap(&mut control);
+    let first_memory = memory();
+    let (mut heaps, mut memories) = (Vec::new(), Vec::new());
+    for round in 0..4 {
         let mut crowd = Crowd::default();
         let start = Instant::now();
         crowd.join(address, clients).expect("all get in");
         let took = start.elapsed();
         assert!(took < within, "it took {took:?} until {clients} clients were in");
         for turn in 0..2 {
-            let said = format!("[\"hello\",{round},{turn}]");
             let cast = format!("[\"cast\",{{\"via\":\"broadcast\"}},\"hello\",[{round},{turn}]]");
             control.ask(&cast).expect("it is sent to all");
-            crowd.hear(&format!("2{said}")).expect("all hear it");
-            peak = peak.max(memory());
+            crowd.hear(&format!("2[\"hello\",{round},{turn}]")).expect("all hear it");
             crowd.cut(3);
             crowd.join(address, clients - crowd.len()).expect("those that were cut come back");
         }
+        let (heap_then, memory_then) = (heap(&mut control), memory());
         drop(crowd);
         alone(&mut control);
-        ends.push(memory());
-        eprintln!("{clients} clients in after {took:?}; KiB: {began} at first, {peak} at most, {ends:?} at the ends");
+        heaps.push(heap(&mut control));
+        memories.push(memory());
+        eprintln!(
+            "{clients} clients in after {took:?}; heap {first_heap}, {heap_then}, {heaps:?}; KiB of memory \
+             {first_memory}, {memory_then}, {memories:?} (at first, with all, after each round)"
+        );
     }
-    // What the first round leaves is the allocator's; a leak would show in every round.
-    let [first, .., last] = ends[..] else { unreachable!("three rounds") };
-    assert!(last <= first + first / 10 + 1024, "memory grows: {ends:?} KiB");
+    // Tables keep the room they once needed.
+    let [_, middle, .., last] = heaps[..] else { unreachable!("four rounds") };
     if maker == Maker::Limpet {
-        assert!(last <= began + (peak - began) / 4 + 4096, "memory stays: {began}, at most {peak}, then {ends:?} KiB");
+        let room = 256 * 1024 + 200 * clients as u64;
+        assert!(last <= first_heap + room, "something is left behind: {first_heap} bytes, then {heaps:?}");
+        assert!(last <= middle + 16 * 1024, "something is left behind in every round: {heaps:?} bytes");
     }
+    // The allocator keeps pages, but it needs no new ones.
+    let [_, middle, .., last] = memories[..] else { unreachable!("four rounds") };
+    assert!(last <= middle + middle / 7 + 2048, "memory grows: {memories:?} KiB");
+}
+
+/// How many bytes the server has allocated.
+fn heap(control: &mut RawSocket) -> u64 {
+    let answer = control.ask(r#"["heap"]"#).expect("an answer");
+    answer.trim_matches(['[', ']']).parse().expect("a number")
 }
 
 #[test]

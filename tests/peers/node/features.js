@@ -14,6 +14,7 @@
 //   server-side text -> true (others: event heard-server-side)     server-side-ask text -> {error, answers}
 //   burst count -> (volatile events `drop` n)               once -> true (the handler then removes itself)
 //   remember key ->                                         reason key -> {reason, disconnecting, rooms} | null
+//   heap -> bytes in use
 //   kick close                                              outgoing -> names of the events sent
 //   errors -> [{code, message}] of refused requests         any:* (event any-heard name args)
 //   forbidden (refused by a middleware of the socket: event middleware-error text)
@@ -106,7 +107,7 @@ function start(node) {
     adapter: opts.nodes > 1 ? Local : undefined,
   });
   const errors = [];
-  io.engine.on("connection_error", ({ code, message }) => errors.push({ code, message }));
+  io.engine.on("connection_error", ({ code, message }) => errors.length < 100 && errors.push({ code, message }));
   io.engine.on("initial_headers", (headers) => (headers["x-first"] = "yes"));
   io.engine.on("headers", (headers) => (headers["x-node"] = node));
 
@@ -240,6 +241,7 @@ function serve(io, namespace, socket, node, errors) {
   socket.on("disconnect", (reason) => {
     if (key !== undefined) reasons.set(key, { reason, ...rooms });
   });
+  socket.on("heap", (ack) => ack(process.memoryUsage().heapUsed));
   socket.on("kick", (close) => socket.disconnect(close));
   socket.on("outgoing", (ack) => ack(outgoing));
   socket.on("errors", (ack) => ack(errors));

@@ -8,18 +8,27 @@ mod mount;
 mod same;
 mod settings;
 
+use std::alloc::System;
 use std::io::BufRead as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cap::Cap;
 use http::HeaderValue;
-use limpet_server::{ConnectError, Local, Namespace, NodeId, Options, Server, ServerEvent, Socket};
+use limpet_server::{Ack, ConnectError, Local, Namespace, NodeId, Options, Server, ServerEvent, Socket};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::handlers::{Refused, Shared, lock, serve};
 use crate::mount::Mounted;
 use crate::settings::Settings;
+
+/// Counts what is allocated, so that a soak can see that nothing is left behind.
+#[global_allocator]
+static HEAP: Cap<System> = Cap::new(System, usize::MAX);
+
+/// The most refused requests that are remembered.
+const MAX_ERRORS: usize = 100;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -91,7 +100,10 @@ fn hooks(io: &Server, shared: &Arc<Shared>) {
     engine.on_initial_headers(|headers, _| drop(headers.insert("x-first", HeaderValue::from_static("yes"))));
     let shared = shared.clone();
     engine.on_connection_error(move |error| {
-        lock(&shared.errors).push(Refused { code: error.code.number(), message: error.message.clone() });
+        let mut errors = lock(&shared.errors);
+        if errors.len() < MAX_ERRORS {
+            errors.push(Refused { code: error.code.number(), message: error.message.clone() });
+        }
     });
 }
 
@@ -99,6 +111,7 @@ fn offer(namespace: &Namespace, shared: &Arc<Shared>) {
     let shared = shared.clone();
     namespace.on_connection(move |socket: Socket| {
         serve(&socket, &shared);
+        socket.on("heap", |_: Socket, ack: Ack| async move { drop(ack.send(HEAP.allocated())) });
         async {}
     });
 }
