@@ -96,20 +96,23 @@ async def refusal(stack, namespace, auth):
 
 async def spread(stack, least=3):
     """As many clients as there are nodes, one on each, and at least three."""
-    found = {}
+    found, others = {}, []
+    # A balancer that looks for the node with the fewest sessions goes on to the next only while the others stay.
     for _ in range(12 * opts.nodes):
         if len(found) == opts.nodes:
             break
         peer = await Peer.connect(stack)
         node = (await peer.ask("whoami"))["node"]
         if node in found:
-            await peer.client.disconnect()
+            others.append(peer)
         else:
             found[node] = peer
     assert len(found) == opts.nodes, "every node is reached"
     peers = list(found.values())
     while len(peers) < least:
-        peers.append(await Peer.connect(stack))
+        peers.append(others.pop() if others else await Peer.connect(stack))
+    for peer in others:
+        await peer.close()
     return peers
 
 

@@ -139,22 +139,19 @@ export class Peer {
 /** As many clients as there are nodes, one on each; with one node, as many as `least` says. */
 export async function spread(t, settings = {}, least = 3) {
   const found = new Map();
-  const wanted = opts.nodes;
-  const peers = [];
-  for (let tries = 0; found.size < wanted && tries < 12 * wanted; tries++) {
+  const others = [];
+  // A balancer that looks for the node with the fewest sessions goes on to the next only while the others stay.
+  for (let tries = 0; found.size < opts.nodes && tries < 12 * opts.nodes; tries++) {
     const peer = await Peer.connect(t, settings);
     const { node } = await peer.whoami();
-    if (found.has(node)) {
-      peer.socket.disconnect();
-    } else {
-      peer.node = node;
-      found.set(node, peer);
-    }
+    if (found.has(node)) others.push(peer);
+    else found.set(node, peer);
   }
-  assert.equal(found.size, wanted, "every node is reached");
-  peers.push(...found.values());
-  while (peers.length < least) peers.push(await Peer.connect(t, settings));
-  for (const peer of peers) peer.id ??= (await peer.whoami()).id;
+  assert.equal(found.size, opts.nodes, "every node is reached");
+  const peers = [...found.values()];
+  while (peers.length < least) peers.push(others.pop() ?? (await Peer.connect(t, settings)));
+  for (const peer of others) peer.socket.disconnect();
+  for (const peer of peers) peer.id = (await peer.whoami()).id;
   return peers;
 }
 
