@@ -48,7 +48,7 @@ fn options(maker: Maker, version: &str) {
 
 /// Heartbeats that are kept, and those that are missed.
 fn heartbeats(maker: Maker, version: &str, transports: &str) {
-    let subject = start(maker, &["--eio3", "--ping-interval", "300", "--ping-timeout", "1000"]);
+    let subject = start(maker, &["--eio3", "--ping-interval", "300", "--ping-timeout", "3000"]);
     let arguments = ["--client", version, "--transports", transports, "--features", "silence,nocors"];
     judge(features_suite(&subject.urls(), &arguments));
 }

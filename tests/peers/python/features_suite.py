@@ -21,7 +21,8 @@ parser.add_argument("--transports", default="polling,websocket")
 parser.add_argument("--name", default="")
 opts = parser.parse_args()
 
-urls = itertools.cycle(opts.url.split(","))
+nodes = opts.url.split(",")
+urls = itertools.cycle(nodes)
 transports = opts.transports.split(",")
 counter = itertools.count()
 cases = []
@@ -57,10 +58,15 @@ class Peer:
             await asyncio.wait_for(self.client.disconnect(), 2)
 
     @classmethod
-    async def connect(cls, stack, namespaces=("/",), auth=None, query="", headers=None, **settings):
+    async def connect(cls, stack, namespaces=("/",), auth=None, query="", headers=None, url=None, **settings):
         peer = cls(stack, list(namespaces), **settings)
         await peer.client.connect(
-            next(urls) + query, transports=transports, namespaces=list(namespaces), auth=auth, headers=headers or {}, wait_timeout=10
+            (url or next(urls)) + query,
+            transports=transports,
+            namespaces=list(namespaces),
+            auth=auth,
+            headers=headers or {},
+            wait_timeout=10,
         )
         return peer
 
@@ -98,10 +104,10 @@ async def spread(stack, least=3):
     """As many clients as there are nodes, one on each, and at least three."""
     found, others = {}, []
     # A balancer that looks for the node with the fewest sessions goes on to the next only while the others stay.
-    for _ in range(12 * opts.nodes):
+    for tries in range(12 * opts.nodes):
         if len(found) == opts.nodes:
             break
-        peer = await Peer.connect(stack)
+        peer = await Peer.connect(stack, url=nodes[tries % len(nodes)])
         node = (await peer.ask("whoami"))["node"]
         if node in found:
             others.append(peer)

@@ -142,7 +142,7 @@ async function reasons(t, end, connect = () => Peer.connect(t, { url: urls[0] })
   await peer.ask("join", name);
   const { id } = await peer.whoami();
   await end(peer);
-  const client = await within(peer.disconnected, "the disconnect");
+  const client = await within(peer.disconnected, "the disconnect", 12000);
   const server = await eventually(() => watcher.ask("reason", key), (value) => assert.ok(value));
   assert.equal(server.disconnecting, server.reason);
   assert.deepEqual(server.rooms, [id, name].sort(), "its rooms are still there while it goes");
@@ -210,6 +210,7 @@ export const silence = [
         else peer.socket.io.on("ping", beat);
       }),
       "three heartbeats",
+      15000,
     );
     assert.equal(beats, 3);
     assert.ok(peer.socket.connected);

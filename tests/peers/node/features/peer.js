@@ -142,7 +142,7 @@ export async function spread(t, settings = {}, least = 3) {
   const others = [];
   // A balancer that looks for the node with the fewest sessions goes on to the next only while the others stay.
   for (let tries = 0; found.size < opts.nodes && tries < 12 * opts.nodes; tries++) {
-    const peer = await Peer.connect(t, settings);
+    const peer = await Peer.connect(t, { url: urls[tries % urls.length], ...settings });
     const { node } = await peer.whoami();
     if (found.has(node)) others.push(peer);
     else found.set(node, peer);

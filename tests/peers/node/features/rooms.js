@@ -135,7 +135,7 @@ export const castack = [
   ["who is silent makes a timeout, with the answers of the others", async (t) => {
     const { peers, name } = await together(t);
     peers.forEach((peer, index) => index !== 1 && peer.socket.on("question", (answer) => answer(index)));
-    const { error, answers } = await peers[0].ask("cast-ack", { to: [name] }, 300, "question", []);
+    const { error, answers } = await peers[0].ask("cast-ack", { to: [name] }, 2000, "question", []);
     assert.equal(error, "timeout");
     assert.deepEqual(answers.sort(), peers.map((_, index) => index).filter((index) => index !== 1));
   }],
