@@ -9,6 +9,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -289,14 +290,25 @@ fn split_query(namespace: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Makes a list with one object out of a query; of members with the same name the last counts.
+/// Makes a list with one object out of a query, its members in the order of the query; of members with the same name the
+/// last value counts.
 fn auth_of_query(query: &str) -> Arguments {
-    let mut auth = serde_json::Map::new();
+    let mut members: Vec<(String, String)> = Vec::new();
+    let mut places = HashMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        auth.insert(decode(name), decode(value).into());
+        let (name, value) = (decode(name), decode(value));
+        match places.get(&name).and_then(|place: &usize| members.get_mut(*place)) {
+            Some(member) => member.1 = value,
+            None => {
+                places.insert(name.clone(), members.len());
+                members.push((name, value));
+            }
+        }
     }
-    Arguments::trusted(format!("[{}]", serde_json::Value::Object(auth)), Vec::new())
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let members: Vec<_> = members.iter().map(|(name, value)| format!("{}:{}", quoted(name), quoted(value))).collect();
+    Arguments::trusted(format!("[{{{}}}]", members.join(",")), Vec::new())
 }
 
 /// Decodes a name or value of a query as forms do.

@@ -1,0 +1,88 @@
+//! Thousands of clients that come at once, hear a broadcast, are cut and come again: all get in within seconds, none
+//! leaves anything behind.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use limpet_testkit::conformance::{Maker, Subject};
+use limpet_testkit::crowd::{Crowd, raise_open_files};
+use limpet_testkit::raw::socketio::RawSocket;
+
+/// Waits until no socket but that of `control` is left.
+fn alone(control: &mut RawSocket) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while control.ask(r#"["fetch",{}]"#).expect("an answer").matches("\"rooms\"").count() > 1 {
+        assert!(Instant::now() < end, "sockets of cut clients are left");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Four rounds of coming, hearing, partly leaving and coming back, and being cut.
+fn soak(maker: Maker, clients: usize, within: Duration) {
+    let files = u64::try_from(clients).expect("a number of files") + 200;
+    raise_open_files(files).expect("enough open files");
+    let subject = Subject::features(maker, &[]).expect("the server starts");
+    let address = subject.addresses[0];
+    let memory = || subject.process.memory_bytes().expect("the server runs") >> 10;
+    let mut control = RawSocket::connect(address).expect("the first client gets in");
+    let first_heap = heap(&mut control);
+    let first_memory = memory();
+    let (mut heaps, mut memories) = (Vec::new(), Vec::new());
+    for round in 0..4 {
+        let mut crowd = Crowd::default();
+        let start = Instant::now();
+        crowd.join(address, clients).expect("all get in");
+        let took = start.elapsed();
+        assert!(took < within, "it took {took:?} until {clients} clients were in");
+        for turn in 0..2 {
+            let cast = format!("[\"cast\",{{\"via\":\"broadcast\"}},\"hello\",[{round},{turn}]]");
+            control.ask(&cast).expect("it is sent to all");
+            crowd.hear(&format!("2[\"hello\",{round},{turn}]")).expect("all hear it");
+            crowd.cut(3);
+            crowd.join(address, clients - crowd.len()).expect("those that were cut come back");
+        }
+        let (heap_then, memory_then) = (heap(&mut control), memory());
+        drop(crowd);
+        alone(&mut control);
+        heaps.push(heap(&mut control));
+        memories.push(memory());
+        eprintln!(
+            "{clients} clients in after {took:?}; heap {first_heap}, {heap_then}, {heaps:?}; KiB of memory \
+             {first_memory}, {memory_then}, {memories:?} (at first, with all, after each round)"
+        );
+    }
+    // Tables keep the room they once needed.
+    let [_, middle, .., last] = heaps[..] else { unreachable!("four rounds") };
+    if maker == Maker::Limpet {
+        let room = 256 * 1024 + 200 * clients as u64;
+        assert!(last <= first_heap + room, "something is left behind: {first_heap} bytes, then {heaps:?}");
+        assert!(last <= middle + 16 * 1024, "something is left behind in every round: {heaps:?} bytes");
+    }
+    // The allocator keeps pages, but it needs no new ones.
+    let [_, middle, .., last] = memories[..] else { unreachable!("four rounds") };
+    assert!(last <= middle + middle / 7 + 2048, "memory grows: {memories:?} KiB");
+}
+
+/// How many bytes the server has allocated.
+fn heap(control: &mut RawSocket) -> u64 {
+    let answer = control.ask(r#"["heap"]"#).expect("an answer");
+    answer.trim_matches(['[', ']']).parse().expect("a number")
+}
+
+#[test]
+fn a_thousand_clients() {
+    soak(Maker::Limpet, 1000, Duration::from_secs(10));
+}
+
+#[test]
+#[ignore = "15,000 clients take a minute, and as many open files"]
+fn fifteen_thousand_clients() {
+    soak(Maker::Limpet, 15_000, Duration::from_secs(30));
+}
+
+/// The proof of the test itself.
+#[test]
+#[ignore = "Node's server is not under test"]
+fn a_thousand_clients_of_node() {
+    soak(Maker::Node, 1000, Duration::from_secs(30));
+}
