@@ -1,4 +1,21 @@
 //! Events between the nodes of a cluster.
 //!
-//! A hub reaches the sockets of one namespace on one node, a bus carries events between nodes, and an adapter joins both.
+//! A [`hub`] reaches the sockets of one namespace on one node. An [`adapter`] joins the nodes; who writes one carries
+//! [`envelope`]s and nothing else. Requests, answers, time limits and the naming of nodes that did not answer live once,
+//! in [`cluster`]. [`Local`] joins nodes of one process.
 #![forbid(unsafe_code)]
+
+pub mod adapter;
+pub mod cluster;
+pub mod envelope;
+pub mod hub;
+mod local;
+mod node;
+mod target;
+
+pub use adapter::{Adapter, BusError, Link, Peers, Receiver, To};
+pub use cluster::{Cluster, Missing, Sockets};
+pub use envelope::{Envelope, Message, SocketInfo};
+pub use local::Local;
+pub use node::NodeId;
+pub use target::{Flags, Room, Targets};

@@ -7,6 +7,7 @@ pub mod message;
 pub mod packet;
 pub mod payload;
 pub mod query;
+pub mod session;
 pub mod sid;
 
 /// Names the protocol version of a session, after the `EIO` query parameter.

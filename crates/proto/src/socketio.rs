@@ -3,4 +3,7 @@
 //! Follows protocol 5 of the Socket.IO documentation and socket.io-parser 4.2. Protocol 4, which clients of 2.x speak,
 //! has the same grammar.
 
+pub mod arguments;
+pub mod connection;
 pub mod packet;
+pub mod parser;

@@ -1,0 +1,107 @@
+//! Decides what joins nodes must do, and what it need not care about.
+//!
+//! An adapter carries [`Message`]s of one namespace from a node to the others. It decides nothing: who is meant, who
+//! answers, how long a request waits and who is named as missing is the work of [`Cluster`](crate::Cluster).
+//!
+//! # Writing an adapter
+//! 1. [`Adapter::join`] is called once for each namespace of a node. Keep the [`Receiver`]; return a [`Link`].
+//! 2. [`Link::publish`] hands a message over and returns at once. Queue what cannot leave now; bound the queue; when it is
+//!    full return [`BusError::Full`].
+//! 3. Give what the other nodes published to [`Receiver::receive`], in the order in which each of them published it, and
+//!    never what this node published itself, unless [`Link::is_ordered`].
+//! 4. Say in [`Link::peers`] who would have to answer now. An adapter that knows only how many says how many.
+//! 5. Call [`Receiver::left`] when a node is known to be gone, so that nobody waits for its answers.
+//!
+//! [`Envelope::to_bytes`] and [`Envelope::from_bytes`] turn what is carried into bytes, for adapters whose format is
+//! nobody else's business. `examples/tcp_adapter.rs` is a whole adapter over plain TCP.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::envelope::{Envelope, Message, SessionStore};
+use crate::node::NodeId;
+
+/// What joins nodes: makes a link for each namespace of each node.
+pub trait Adapter: Send + Sync + 'static {
+    /// Joins the nodes of a namespace. `receiver` gets what the others publish.
+    ///
+    /// Called from within a tokio runtime, or from outside if the application makes its namespaces there.
+    ///
+    /// # Errors
+    /// [`BusError`] when the link cannot be made; the namespace then works for this node alone, and an error is logged.
+    fn join(&self, namespace: &str, node: NodeId, receiver: Arc<dyn Receiver>) -> Result<Box<dyn Link>, BusError>;
+
+    /// Returns where sessions outlive their node, if the adapter has such a place. Most have none.
+    fn sessions(&self) -> Option<Arc<dyn SessionStore>> {
+        None
+    }
+}
+
+/// The way of one node to the other nodes of a namespace.
+pub trait Link: Send + Sync + 'static {
+    /// Publishes a message. Returns at once and never waits.
+    ///
+    /// A message to one node may be given to all: who did not ask drops an answer.
+    ///
+    /// # Errors
+    /// [`BusError::Full`] when the bounded queue is full, [`BusError::Closed`] after [`close`](Self::close).
+    fn publish(&self, to: To<'_>, message: Message) -> Result<(), BusError>;
+
+    /// Says whether this node's own broadcasts come back to its receiver, in one order for all nodes. If so, a node
+    /// delivers its own broadcasts when they come back, and not before. Most adapters say no.
+    fn is_ordered(&self) -> bool {
+        false
+    }
+
+    /// Tells who is joined now, without this node.
+    fn peers(&self) -> BoxFuture<'_, Result<Peers, BusError>>;
+
+    /// Leaves. The other nodes stop waiting for answers of this node. Nothing is received afterwards.
+    fn close(&self);
+}
+
+/// Takes what the other nodes of a namespace publish.
+pub trait Receiver: Send + Sync + 'static {
+    /// Takes a message. Returns soon and never waits.
+    fn receive(&self, envelope: Envelope);
+
+    /// Takes the news that a node is gone.
+    fn left(&self, node: &NodeId);
+}
+
+/// To whom a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To<'a> {
+    /// To every other node.
+    All,
+    /// To one node: an answer to its question.
+    Node(&'a NodeId),
+}
+
+/// Who is joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peers {
+    /// These nodes.
+    Known(Vec<NodeId>),
+    /// So many nodes; who they are is not known.
+    Count(usize),
+}
+
+/// Says why the nodes could not be reached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BusError {
+    /// The queue of the link is full.
+    #[error("the queue to the other nodes is full")]
+    Full,
+    /// The link is closed.
+    #[error("the link to the other nodes is closed")]
+    Closed,
+    /// What carries the messages failed.
+    #[error("the bus failed: {0}")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What was carried is not a message.
+    #[error("not a message of a node: {0}")]
+    Malformed(String),
+}

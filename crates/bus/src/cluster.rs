@@ -1,0 +1,454 @@
+//! Decides what becomes of messages between nodes: who acts, who answers, how long is waited, who is named as missing.
+//!
+//! One cluster is one namespace on one node. What concerns sockets is done by [`Sockets`], for this node and for others in
+//! the same way. An answer counts once for each node; who did not ask, or has stopped waiting, drops it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use limpet_proto::socketio::arguments::Arguments;
+use tokio::time::Instant;
+
+use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
+use crate::envelope::{Envelope, Message, RequestId, SocketInfo, request_id};
+use crate::node::NodeId;
+use crate::target::{Flags, Room, Targets};
+
+mod request;
+#[cfg(test)]
+mod tests;
+
+use request::{Kind, Request, Requests};
+
+/// How long an acknowledgement for another node is passed on, when that node does not say how long it waits.
+const PASS_ON: Duration = Duration::from_secs(60);
+
+/// Takes a client's acknowledgement of a broadcast.
+pub type OnAck = dyn Fn(Arguments) + Send + Sync;
+
+/// The sockets of a namespace on this node. Nothing here waits.
+pub trait Sockets: Send + Sync + 'static {
+    /// Sends an event.
+    fn broadcast(&self, arguments: &Arguments, targets: &Targets, flags: Flags);
+
+    /// Sends an event that is to be acknowledged, and returns to how many. Acknowledgements are passed on while somebody
+    /// else holds `on_ack`: keep it weakly.
+    fn broadcast_with_ack(&self, arguments: &Arguments, targets: &Targets, flags: Flags, on_ack: &Arc<OnAck>) -> usize;
+
+    /// Lets sockets join rooms.
+    fn join(&self, targets: &Targets, rooms: &[Room]);
+
+    /// Lets sockets leave rooms.
+    fn leave(&self, targets: &Targets, rooms: &[Room]);
+
+    /// Disconnects sockets.
+    fn disconnect(&self, targets: &Targets, close: bool);
+
+    /// Describes sockets.
+    fn fetch(&self, targets: &Targets) -> Vec<SocketInfo>;
+
+    /// Takes an event of another server.
+    fn server_side_emit(&self, node: &NodeId, arguments: Arguments, reply: Option<Reply>);
+}
+
+/// One namespace on one node, among the others.
+pub struct Cluster {
+    node: NodeId,
+    timeout: Duration,
+    link: OnceLock<Box<dyn Link>>,
+    sockets: Weak<dyn Sockets>,
+    requests: Requests,
+    /// Whose acknowledgements are passed on to another node, until when.
+    passed_on: Mutex<Vec<(Instant, Arc<OnAck>)>>,
+}
+
+/// The nodes that did not answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Those whose names are known.
+    pub nodes: Vec<NodeId>,
+    /// How many more, if the adapter knows only how many there are.
+    pub unnamed: usize,
+}
+
+/// What came of a broadcast that is acknowledged.
+#[derive(Debug, Default)]
+pub struct Acks {
+    /// What clients said, in the order in which it came.
+    pub answers: Vec<Arguments>,
+    /// How many clients did not answer.
+    pub missing: usize,
+    /// The nodes that did not say how many clients they have.
+    pub missing_nodes: Missing,
+    /// Why the other nodes were not asked.
+    pub error: Option<BusError>,
+}
+
+/// What came of a question to the nodes.
+#[derive(Debug)]
+pub struct Answers<T> {
+    /// What they said.
+    pub answers: Vec<T>,
+    /// Who did not answer.
+    pub missing: Missing,
+    /// Why the other nodes were not asked.
+    pub error: Option<BusError>,
+}
+
+/// The way to answer an event of another server. Answers once.
+pub struct Reply {
+    cluster: Weak<Cluster>,
+    node: NodeId,
+    request: RequestId,
+}
+
+impl Missing {
+    /// Returns whether nobody is missing.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && self.unnamed == 0
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, node) in self.nodes.iter().enumerate() {
+            write!(f, "{}{node}", if index == 0 { "node " } else { ", " })?;
+        }
+        match (self.unnamed, self.nodes.is_empty()) {
+            (0, false) => Ok(()),
+            (count, true) => write!(f, "{count} nodes"),
+            (count, false) => write!(f, " and {count} more"),
+        }
+    }
+}
+
+impl Reply {
+    /// Answers.
+    ///
+    /// # Errors
+    /// [`BusError`] when the answer cannot leave.
+    pub fn send(self, arguments: Arguments) -> Result<(), BusError> {
+        let cluster = self.cluster.upgrade().ok_or(BusError::Closed)?;
+        cluster.publish(To::Node(&self.node), Message::ServerSideReply { request: self.request, arguments })
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("node", &self.node).field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Makes a node that is alone until it joins the others.
+    pub fn new(node: NodeId, sockets: Weak<dyn Sockets>, timeout: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            timeout,
+            link: OnceLock::new(),
+            sockets,
+            requests: Requests::default(),
+            passed_on: Mutex::default(),
+        })
+    }
+
+    /// Joins the other nodes of a namespace. If the adapter fails, an error is logged and this node stays alone.
+    pub fn join(self: &Arc<Self>, adapter: &dyn Adapter, namespace: &str) {
+        match adapter.join(namespace, self.node.clone(), Arc::new(Ear(Arc::downgrade(self)))) {
+            Ok(link) => {
+                self.link.set(link).ok();
+            }
+            Err(error) => tracing::error!(namespace, %error, "this node is alone: the others cannot be joined"),
+        }
+    }
+
+    /// Returns the name of this node.
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// Sends an event to sockets of all nodes.
+    ///
+    /// # Errors
+    /// [`BusError`] when the other nodes could not be told; the sockets of this node have got it.
+    pub fn broadcast(&self, arguments: Arguments, targets: Targets, flags: Flags) -> Result<(), BusError> {
+        let sockets = self.sockets.upgrade();
+        if flags.local || self.link.get().is_none() {
+            if let Some(sockets) = sockets {
+                sockets.broadcast(&arguments, &targets, flags);
+            }
+            return Ok(());
+        }
+        let is_ordered = self.link.get().is_some_and(|link| link.is_ordered());
+        let message =
+            Message::Broadcast { arguments: arguments.clone(), targets: targets.clone(), flags, request: None };
+        let published = self.publish(To::All, message);
+        // What is not published does not come back.
+        if (!is_ordered || published.is_err())
+            && let Some(sockets) = sockets
+        {
+            sockets.broadcast(&arguments, &targets, flags);
+        }
+        published
+    }
+
+    /// Sends an event to sockets of all nodes, and waits for what their clients say: for `flags.timeout`, or as long as
+    /// for other nodes.
+    pub async fn broadcast_with_ack(&self, arguments: Arguments, targets: Targets, flags: Flags) -> Acks {
+        let (peers, mut error) = if flags.local { (nobody(), None) } else { self.peers().await };
+        let is_alone = is_nobody(&peers);
+        let request = request_id();
+        let kind = Kind::Broadcast { clients: 0, answers: Vec::new(), is_own_counted: false };
+        let waiting = self.requests.begin(request.clone(), kind, peers);
+        if !is_alone {
+            let (arguments, targets, request) = (arguments.clone(), targets.clone(), Some(request.clone()));
+            if let Err(failed) = self.publish(To::All, Message::Broadcast { arguments, targets, flags, request }) {
+                self.requests.with(&waiting.id, Request::forget_peers);
+                error = Some(failed);
+            }
+        }
+        let (requests, id) = (self.requests.clone(), request);
+        let on_ack: Arc<OnAck> = Arc::new(move |answer| requests.with(&id, |request| request.ack(answer)));
+        let sockets = self.sockets.upgrade();
+        let clients = sockets.map_or(0, |sockets| sockets.broadcast_with_ack(&arguments, &targets, flags, &on_ack));
+        self.requests.with(&waiting.id, |request| request.count_own(clients));
+        let request = waiting.wait(flags.timeout.unwrap_or(self.timeout)).await;
+        let missing_nodes = request.missing();
+        let Kind::Broadcast { clients, answers, .. } = request.kind else { return Acks::default() };
+        Acks { missing: clients.saturating_sub(answers.len()), answers, missing_nodes, error }
+    }
+
+    /// Lets sockets of all nodes join rooms.
+    ///
+    /// # Errors
+    /// [`BusError`] when the other nodes could not be told.
+    pub fn join_rooms(&self, targets: Targets, rooms: Vec<Room>, flags: Flags) -> Result<(), BusError> {
+        if let Some(sockets) = self.sockets.upgrade() {
+            sockets.join(&targets, &rooms);
+        }
+        self.tell(flags, Message::Join { targets, rooms })
+    }
+
+    /// Lets sockets of all nodes leave rooms.
+    ///
+    /// # Errors
+    /// [`BusError`] when the other nodes could not be told.
+    pub fn leave_rooms(&self, targets: Targets, rooms: Vec<Room>, flags: Flags) -> Result<(), BusError> {
+        if let Some(sockets) = self.sockets.upgrade() {
+            sockets.leave(&targets, &rooms);
+        }
+        self.tell(flags, Message::Leave { targets, rooms })
+    }
+
+    /// Disconnects sockets of all nodes.
+    ///
+    /// # Errors
+    /// [`BusError`] when the other nodes could not be told.
+    pub fn disconnect(&self, targets: Targets, close: bool, flags: Flags) -> Result<(), BusError> {
+        let told = self.tell(flags, Message::Disconnect { targets: targets.clone(), close });
+        if let Some(sockets) = self.sockets.upgrade() {
+            sockets.disconnect(&targets, close);
+        }
+        told
+    }
+
+    /// Describes sockets of all nodes.
+    pub async fn fetch(&self, targets: Targets, flags: Flags) -> Answers<SocketInfo> {
+        let own = self.sockets.upgrade().map(|sockets| sockets.fetch(&targets)).unwrap_or_default();
+        if flags.local {
+            return Answers { answers: own, missing: Missing::default(), error: None };
+        }
+        let message = |request| Message::Fetch { targets, request };
+        let (request, error) = self.ask(Kind::Fetch(own), flags.timeout, message).await;
+        let missing = request.missing();
+        let answers = if let Kind::Fetch(answers) = request.kind { answers } else { Vec::new() };
+        Answers { answers, missing, error }
+    }
+
+    /// Tells the other servers of an event.
+    ///
+    /// # Errors
+    /// [`BusError`] when they could not be told.
+    pub fn server_side_emit(&self, arguments: Arguments) -> Result<(), BusError> {
+        self.tell(Flags::default(), Message::ServerSideEmit { arguments, request: None })
+    }
+
+    /// Tells the other servers of an event, and waits for what they say.
+    pub async fn server_side_emit_with_ack(
+        &self,
+        arguments: Arguments,
+        timeout: Option<Duration>,
+    ) -> Answers<Arguments> {
+        let message = |request| Message::ServerSideEmit { arguments, request: Some(request) };
+        let (request, error) = self.ask(Kind::Emit(Vec::new()), timeout, message).await;
+        let missing = request.missing();
+        let answers = if let Kind::Emit(answers) = request.kind { answers } else { Vec::new() };
+        Answers { answers, missing, error }
+    }
+
+    /// Leaves the other nodes.
+    pub fn close(&self) {
+        if let Some(link) = self.link.get() {
+            link.close();
+        }
+    }
+
+    async fn ask(
+        &self,
+        kind: Kind,
+        timeout: Option<Duration>,
+        message: impl FnOnce(RequestId) -> Message,
+    ) -> (Request, Option<BusError>) {
+        let (peers, error) = self.peers().await;
+        if is_nobody(&peers) {
+            return (Request::new(kind, peers), error);
+        }
+        let waiting = self.requests.begin(request_id(), kind, peers);
+        if let Err(error) = self.publish(To::All, message(waiting.id.clone())) {
+            return (waiting.give_up(), Some(error));
+        }
+        (waiting.wait(timeout.unwrap_or(self.timeout)).await, None)
+    }
+
+    async fn peers(&self) -> (Peers, Option<BusError>) {
+        let Some(link) = self.link.get() else { return (nobody(), None) };
+        match link.peers().await {
+            Ok(peers) => (peers, None),
+            Err(error) => (nobody(), Some(error)),
+        }
+    }
+
+    fn tell(&self, flags: Flags, message: Message) -> Result<(), BusError> {
+        if flags.local || self.link.get().is_none() { Ok(()) } else { self.publish(To::All, message) }
+    }
+
+    fn publish(&self, to: To<'_>, message: Message) -> Result<(), BusError> {
+        self.link.get().ok_or(BusError::Closed)?.publish(to, message)
+    }
+
+    /// Gives clients' acknowledgements back to the node that asked for them.
+    fn pass_on(self: &Arc<Self>, node: NodeId, request: RequestId, flags: Flags) -> Arc<OnAck> {
+        let cluster = Arc::downgrade(self);
+        let on_ack: Arc<OnAck> = Arc::new(move |arguments| {
+            if let Some(cluster) = cluster.upgrade() {
+                let message = Message::BroadcastAck { request: request.clone(), arguments };
+                cluster.publish(To::Node(&node), message).ok();
+            }
+        });
+        let now = Instant::now();
+        let until = now + flags.timeout.unwrap_or(PASS_ON);
+        let mut passed_on = self.passed_on.lock().unwrap_or_else(PoisonError::into_inner);
+        passed_on.retain(|(until, _)| *until > now);
+        passed_on.push((until, on_ack.clone()));
+        on_ack
+    }
+
+    fn receive(self: &Arc<Self>, Envelope { node, message, .. }: Envelope) {
+        let is_own = node == self.node;
+        match message {
+            Message::Fetched { request, sockets } => {
+                self.requests.with(&request, |request| request.fetched(&node, sockets));
+            }
+            Message::ServerSideReply { request, arguments } => {
+                self.requests.with(&request, |request| request.replied(&node, arguments));
+            }
+            Message::BroadcastCount { request, clients } => {
+                self.requests.with(&request, |request| request.count(&node, clients));
+            }
+            Message::BroadcastAck { request, arguments } => {
+                self.requests.with(&request, |request| request.ack(arguments));
+            }
+            Message::Bye => self.requests.left(&node),
+            Message::Hello | Message::Heartbeat => {}
+            Message::Broadcast { arguments, targets, flags, request: None } => {
+                if let Some(sockets) = self.sockets.upgrade() {
+                    sockets.broadcast(&arguments, &targets, flags);
+                }
+            }
+            _ if is_own => {}
+            message => {
+                if let Some(sockets) = self.sockets.upgrade() {
+                    self.act(&*sockets, node, message);
+                }
+            }
+        }
+    }
+
+    /// Does what another node asks for.
+    fn act(self: &Arc<Self>, sockets: &dyn Sockets, node: NodeId, message: Message) {
+        let answered = match message {
+            Message::Broadcast { arguments, targets, flags, request: Some(request) } => {
+                let on_ack = self.pass_on(node.clone(), request.clone(), flags);
+                let clients = sockets.broadcast_with_ack(&arguments, &targets, flags, &on_ack);
+                self.publish(To::Node(&node), Message::BroadcastCount { request, clients })
+            }
+            Message::Join { targets, rooms } => {
+                sockets.join(&targets, &rooms);
+                Ok(())
+            }
+            Message::Leave { targets, rooms } => {
+                sockets.leave(&targets, &rooms);
+                Ok(())
+            }
+            Message::Disconnect { targets, close } => {
+                sockets.disconnect(&targets, close);
+                Ok(())
+            }
+            Message::Fetch { targets, request } => {
+                let sockets = sockets.fetch(&targets);
+                self.publish(To::Node(&node), Message::Fetched { request, sockets })
+            }
+            Message::ServerSideEmit { arguments, request } => {
+                let cluster = Arc::downgrade(self);
+                let reply = request.map(|request| Reply { cluster, node: node.clone(), request });
+                sockets.server_side_emit(&node, arguments, reply);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = answered {
+            tracing::warn!(%node, %error, "an answer to another node cannot leave");
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// What an adapter is given to hear with. It does not keep the namespace alive.
+struct Ear(Weak<Cluster>);
+
+impl Receiver for Ear {
+    fn receive(&self, envelope: Envelope) {
+        if let Some(cluster) = self.0.upgrade() {
+            cluster.receive(envelope);
+        }
+    }
+
+    fn left(&self, node: &NodeId) {
+        if let Some(cluster) = self.0.upgrade() {
+            cluster.requests.left(node);
+        }
+    }
+}
+
+fn nobody() -> Peers {
+    Peers::Known(Vec::new())
+}
+
+fn is_nobody(peers: &Peers) -> bool {
+    match peers {
+        Peers::Known(nodes) => nodes.is_empty(),
+        Peers::Count(count) => *count == 0,
+    }
+}

@@ -1,0 +1,329 @@
+//! Decides what becomes of what one client sends: which socket it is for, who may join, and when the client is too late.
+//!
+//! A client is one Engine.IO session with the sockets of its namespaces. Its lock is never held while handlers, hubs or
+//! other sockets are called.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use limpet_proto::engineio::message::Message;
+use limpet_proto::socketio::arguments::Arguments;
+use limpet_proto::socketio::connection::{Connection as Machine, Received};
+use limpet_proto::socketio::packet::Kind;
+use tokio::task::AbortHandle;
+
+use crate::ack::Ack;
+use crate::acks::Waiter;
+use crate::emitter::acks;
+use crate::engine::{CloseReason, Connection, Handshake, Incoming, Receiver};
+use crate::error::ConnectError;
+use crate::event::Event;
+use crate::queue::{Job, panic_text};
+use crate::reason::DisconnectReason;
+use crate::server::ServerInner;
+use crate::socket::Socket;
+
+/// What a client is told when there is no namespace of this name.
+const INVALID_NAMESPACE: &str = "Invalid namespace";
+
+pub(crate) struct Client {
+    server: Arc<ServerInner>,
+    connection: Connection,
+    handshake: Arc<Handshake>,
+    protocol: u8,
+    state: Mutex<State>,
+}
+
+struct State {
+    machine: Machine,
+    /// The sockets that are connected or about to be.
+    sockets: Vec<Socket>,
+    is_closed: bool,
+    /// Closes the session if no namespace is joined in time.
+    timer: Option<AbortHandle>,
+}
+
+impl Client {
+    pub(crate) fn open(server: Arc<ServerInner>, connection: &Connection, handshake: Arc<Handshake>) -> Arc<Self> {
+        let machine = server.machine();
+        let client = Arc::new(Self {
+            connection: connection.clone(),
+            handshake,
+            protocol: 5,
+            state: Mutex::new(State { machine, sockets: Vec::new(), is_closed: false, timer: None }),
+            server,
+        });
+        client.limit_connect_time();
+        client
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn handshake(&self) -> Arc<Handshake> {
+        self.handshake.clone()
+    }
+
+    /// Returns the version of the Socket.IO protocol.
+    pub(crate) fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    /// Runs something in the background.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.server.spawn(work);
+    }
+
+    /// Writes a packet as the messages that carry it.
+    pub(crate) fn encode(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        id: Option<u64>,
+        arguments: Option<&Arguments>,
+    ) -> Vec<Message> {
+        self.server.options.parser.encode(kind, namespace, id, arguments)
+    }
+
+    /// Disconnects all sockets, and then the session.
+    pub(crate) fn disconnect(&self) {
+        let sockets = self.lock().sockets.clone();
+        for socket in sockets {
+            socket.leave_namespace(DisconnectReason::ServerNamespaceDisconnect);
+        }
+        self.connection.close(CloseReason::ForcedClose, false);
+    }
+
+    /// Forgets a socket.
+    pub(crate) fn left(&self, socket: &Socket) {
+        let mut state = self.lock();
+        let before = state.sockets.len();
+        state.sockets.retain(|other| other != socket);
+        if state.sockets.len() < before {
+            state.machine.handle_left(socket.namespace().name());
+        }
+    }
+
+    fn limit_connect_time(self: &Arc<Self>) {
+        let mut state = self.lock();
+        let Some(deadline) = state.machine.poll_deadline() else { return };
+        let client = Arc::downgrade(self);
+        state.timer = self.server.spawn(async move {
+            tokio::time::sleep_until(deadline.into()).await;
+            if let Some(client) = client.upgrade() {
+                client.too_late();
+            }
+        });
+    }
+
+    fn too_late(&self) {
+        let is_late = self.lock().machine.poll_deadline().is_some();
+        if is_late {
+            tracing::debug!(sid = ?self.connection.sid(), "no namespace was joined in time");
+            self.connection.close(CloseReason::ForcedClose, false);
+        }
+    }
+
+    /// Acts on what was received; returns the socket whose queue may be full.
+    fn take(self: &Arc<Self>, received: Received) -> Option<Socket> {
+        match received {
+            Received::Connect { namespace, auth } => {
+                self.connect(&namespace, auth);
+                None
+            }
+            Received::Event { namespace, id, arguments } => {
+                let socket = self.socket(&namespace)?;
+                let ack = id.map_or_else(Ack::default, |id| Ack::wanted(socket.clone(), id));
+                socket.submit_here(Job::Event(Event { arguments, ack }));
+                Some(socket)
+            }
+            Received::Ack { namespace, id, arguments } => {
+                let socket = self.socket(&namespace)?;
+                // Who no longer waits has dropped the receiver, or the collector.
+                let waiter = acks(&socket).remove(id);
+                match waiter {
+                    Some(Waiter::One(sender)) => {
+                        sender.send(arguments).ok();
+                    }
+                    Some(Waiter::Many(on_ack)) => {
+                        if let Some(on_ack) = on_ack.upgrade() {
+                            on_ack(arguments);
+                        }
+                    }
+                    None => {}
+                }
+                None
+            }
+            Received::Disconnect { namespace } => {
+                let socket = self.socket(&namespace)?;
+                self.left(&socket);
+                socket.close(DisconnectReason::ClientNamespaceDisconnect);
+                None
+            }
+        }
+    }
+
+    fn socket(&self, namespace: &str) -> Option<Socket> {
+        self.lock().sockets.iter().find(|socket| socket.namespace().name() == namespace).cloned()
+    }
+
+    fn connect(self: &Arc<Self>, name: &str, auth: Option<Arguments>) {
+        let Some(namespace) = self.server.claim(name, auth.as_ref()) else {
+            self.lock().machine.handle_left(name);
+            self.refuse(name, &ConnectError::new(INVALID_NAMESPACE));
+            return;
+        };
+        let id = self.server.socket_id(self.protocol, &self.connection, name);
+        let middlewares = namespace.handlers().middlewares();
+        let socket = Socket::new(id, namespace, self.clone(), auth);
+        {
+            let mut state = self.lock();
+            if state.is_closed {
+                drop(state);
+                socket.close(DisconnectReason::TransportClose);
+                return;
+            }
+            state.sockets.push(socket.clone());
+        }
+        if middlewares.is_empty() {
+            self.decide(&socket, Ok(()));
+            return;
+        }
+        let candidate = socket.clone();
+        let checks = async move {
+            for middleware in middlewares.iter() {
+                middleware(candidate.clone()).await?;
+            }
+            Ok(())
+        };
+        let mut checks = Box::pin(AssertUnwindSafe(checks).catch_unwind());
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(outcome) = checks.as_mut().poll(&mut context) {
+            self.decide(&socket, checked(outcome));
+            return;
+        }
+        let client = self.clone();
+        self.spawn(async move {
+            let outcome = checked(checks.await);
+            client.decide(&socket, outcome);
+        });
+    }
+
+    /// Lets a socket in, or refuses it.
+    fn decide(&self, socket: &Socket, outcome: Result<(), ConnectError>) {
+        let name = socket.namespace().name();
+        let outcome = {
+            let mut state = self.lock();
+            if state.is_closed {
+                return;
+            }
+            match outcome {
+                Ok(()) => {
+                    state.machine.handle_joined(name);
+                    Ok(state.timer.take())
+                }
+                Err(error) => Err(error),
+            }
+        };
+        match outcome {
+            Ok(timer) => {
+                if let Some(timer) = timer {
+                    timer.abort();
+                }
+                let reply = self.server.connect_reply(self.protocol, socket);
+                if socket.connect(&reply) {
+                    socket.run_here(Job::Connection);
+                }
+            }
+            Err(error) => {
+                self.left(socket);
+                self.refuse(name, &error);
+                socket.close(DisconnectReason::ServerNamespaceDisconnect);
+            }
+        }
+    }
+
+    fn refuse(&self, namespace: &str, error: &ConnectError) {
+        let parts = self.server.refusal(self.protocol, namespace, error);
+        self.connection.send(&parts).ok();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes what a client's session receives. Empty if the server was gone when the client came.
+pub struct Session(pub(crate) Option<Arc<Client>>);
+
+impl Receiver for Session {
+    async fn message(&self, message: Incoming) {
+        if let Some(client) = &self.0 {
+            client.receive(message).await;
+        }
+    }
+
+    fn close(&self, reason: CloseReason) {
+        if let Some(client) = &self.0 {
+            client.closed(reason);
+        }
+    }
+}
+
+impl Client {
+    async fn receive(self: &Arc<Self>, message: Incoming) {
+        let received = {
+            let mut state = self.lock();
+            if state.is_closed {
+                return;
+            }
+            match message {
+                Incoming::Text(text) => state.machine.handle_text(&text, now()),
+                Incoming::Binary(bytes) => state.machine.handle_binary(bytes, now()),
+            }
+        };
+        match received {
+            Ok(Some(received)) => {
+                if let Some(socket) = self.take(received) {
+                    socket.room_for_more(self.server.options.max_waiting_events).await;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(sid = ?self.connection.sid(), %error, "a client sends what is no packet");
+                self.connection.close(CloseReason::ForcedClose, false);
+            }
+        }
+    }
+
+    fn closed(&self, reason: CloseReason) {
+        let (sockets, timer) = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            (std::mem::take(&mut state.sockets), state.timer.take())
+        };
+        if let Some(timer) = timer {
+            timer.abort();
+        }
+        for socket in sockets {
+            socket.close(reason.into());
+        }
+    }
+}
+
+fn checked(outcome: Result<Result<(), ConnectError>, Box<dyn std::any::Any + Send>>) -> Result<(), ConnectError> {
+    outcome.unwrap_or_else(|panic| {
+        tracing::error!(panic = panic_text(&*panic), "a middleware panicked");
+        Err(ConnectError::new("internal error"))
+    })
+}
+
+/// The time of the runtime, so that tests can stop it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,69 @@
+//! Decides how the parameters of a query string and of a form are read, as browsers write them.
+
+use std::borrow::Cow;
+
+/// The parameters of a query string, decoded: `+` is a space, broken escapes stay, what is not UTF-8 is replaced.
+#[derive(Debug, Clone)]
+pub(super) struct Pairs<'a>(std::str::Split<'a, char>);
+
+impl<'a> Pairs<'a> {
+    /// Begins to read a query string without its question mark.
+    pub(super) fn new(query: &'a str) -> Self {
+        Self(query.split('&'))
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (Cow<'a, str>, Cow<'a, str>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let pair = self.0.find(|pair| !pair.is_empty())?;
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decode(name), decode(value)))
+    }
+}
+
+/// Decodes escapes and plus signs.
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        rest = behind;
+        out.push(match (first, behind) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => {
+                    rest = after;
+                    high << 4 | low
+                }
+                _ => first,
+            },
+            _ => first,
+        });
+    }
+    match String::from_utf8(out) {
+        Ok(text) => Cow::Owned(text),
+        Err(error) => Cow::Owned(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_browsers_write() {
+        let pairs: Vec<_> = Pairs::new("a=1&&b=%C3%9F+%2b&c&=d&e=f=g&%zz=%4").collect();
+        let expected = [("a", "1"), ("b", "ß +"), ("c", ""), ("", "d"), ("e", "f=g"), ("%zz", "%4")];
+        assert_eq!(pairs, expected.map(|(name, value)| (name.into(), value.into())));
+        assert_eq!(Pairs::new("").count(), 0);
+        assert_eq!(Pairs::new("a=%ff").next().unwrap().1, "\u{fffd}");
+    }
+}

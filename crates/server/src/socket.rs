@@ -1,0 +1,524 @@
+//! Decides what the application can do with one client in one namespace.
+//!
+//! A socket is connecting while middlewares look at it, connected, and then closed, in this order. It is in the hub of its
+//! namespace exactly while it is connected. Its lock is taken before the hub's, never behind it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use limpet_bus::{NodeId, Room, SocketInfo, Targets};
+use limpet_proto::engineio::message::Message;
+use limpet_proto::socketio::arguments::Arguments;
+use limpet_proto::socketio::packet::Kind;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::acks::Acks;
+use crate::broadcast::Broadcast;
+use crate::client::Client;
+use crate::emitter::Emitter;
+use crate::engine::{SendError, Transport};
+use crate::error::{AckError, EmitError, EventError};
+use crate::event::Event;
+use crate::handler::EventHandler;
+use crate::handshake::Handshake;
+use crate::namespace::Namespace;
+use crate::queue::{Job, Queue};
+use crate::reason::DisconnectReason;
+use crate::rooms::IntoRooms;
+
+pub(crate) mod handlers;
+
+use handlers::{Entry, Handlers};
+
+/// A client in a namespace. Clones are the same socket.
+///
+/// ```no_run
+/// use limpet_server::{Options, Server, Socket};
+///
+/// let io = Server::new(Options::default());
+/// io.on_connection(|socket: Socket| async move {
+///     socket.join("lobby");
+///     socket.on("say", |socket: Socket, text: String| async move {
+///         socket.to("lobby").emit("said", (socket.id(), text)).ok();
+///     });
+/// });
+/// ```
+#[derive(Clone)]
+pub struct Socket(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    id: Room,
+    pub(crate) namespace: Namespace,
+    pub(crate) client: Arc<Client>,
+    auth: Option<Arguments>,
+    is_connected: AtomicBool,
+    /// Whether somebody wants to see outgoing events; asked for each of them.
+    is_watched: AtomicBool,
+    pub(crate) state: Mutex<State>,
+    pub(crate) acks: Mutex<Acks>,
+}
+
+pub(crate) struct State {
+    phase: Phase,
+    pub(crate) queue: Queue,
+    pub(crate) handlers: Handlers,
+    /// Before the socket is connected: the rooms to join. When it is closed, until its handlers have been told: those in
+    /// which it was.
+    rooms: Vec<Room>,
+    data: Option<Box<Map<String, Value>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Connected,
+    Closed,
+}
+
+impl Socket {
+    pub(crate) fn new(id: Room, namespace: Namespace, client: Arc<Client>, auth: Option<Arguments>) -> Self {
+        Self(Arc::new(Inner {
+            id,
+            namespace,
+            client,
+            auth,
+            is_connected: AtomicBool::new(false),
+            is_watched: AtomicBool::new(false),
+            state: Mutex::new(State {
+                phase: Phase::Connecting,
+                queue: Queue::default(),
+                handlers: Handlers::default(),
+                rooms: Vec::new(),
+                data: None,
+            }),
+            acks: Mutex::default(),
+        }))
+    }
+
+    /// Returns the public id: 20 letters and digits, not the secret sid of the session below. Version 4 clients have the
+    /// sid for it, as that protocol wants.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Returns what the client said when it came.
+    pub fn handshake(&self) -> Handshake {
+        Handshake { request: self.0.client.handshake(), auth: self.0.auth.clone() }
+    }
+
+    /// Returns the namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.0.namespace
+    }
+
+    /// Returns the name of the node that has the socket.
+    pub fn node(&self) -> &NodeId {
+        self.0.namespace.node()
+    }
+
+    /// Returns how the client's packets travel now.
+    pub fn transport(&self) -> Transport {
+        self.0.client.connection().transport()
+    }
+
+    /// Returns the version of the Socket.IO protocol that the client speaks: 5, or 4 for clients of 2.x.
+    pub fn protocol(&self) -> u8 {
+        self.0.client.protocol()
+    }
+
+    /// Returns whether the socket is connected: after the middlewares, until it is closed.
+    pub fn connected(&self) -> bool {
+        self.0.is_connected.load(Ordering::Acquire)
+    }
+
+    /// Sends an event. Never waits: what the client does not read is queued, up to the bounds of
+    /// [`engine::Options`](crate::engine::Options), beyond which it is disconnected.
+    ///
+    /// A tuple is several arguments, `()` is none. `bytes::Bytes` travel as binary attachments.
+    ///
+    /// # Errors
+    /// [`EmitError`] when the socket is not connected, its queue is full, the name is reserved, or the arguments cannot be
+    /// written.
+    pub fn emit(&self, name: &str, arguments: impl Serialize) -> Result<(), EmitError> {
+        self.emitter().emit(name, arguments)
+    }
+
+    /// Sends an event and waits for the client's acknowledgement, whose first argument is returned. The event leaves at
+    /// once, even before the future is awaited.
+    ///
+    /// Waits as long as [`Options::ack_timeout`](crate::Options::ack_timeout) says; see [`timeout`](Self::timeout).
+    ///
+    /// ```no_run
+    /// # async fn example(socket: limpet_server::Socket) -> Result<(), limpet_server::AckError> {
+    /// use std::time::Duration;
+    /// let colour: String = socket.timeout(Duration::from_secs(3)).emit_with_ack("which colour?", ("cars",)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn emit_with_ack<R: DeserializeOwned + 'static>(
+        &self,
+        name: &str,
+        arguments: impl Serialize,
+    ) -> BoxFuture<'static, Result<R, AckError>> {
+        self.emitter().emit_with_ack(name, arguments)
+    }
+
+    /// Sends events that are dropped when the client cannot take them right now.
+    pub fn volatile(&self) -> Emitter {
+        self.emitter().volatile()
+    }
+
+    /// Says whether the transport may compress what is sent; on unless switched off.
+    pub fn compress(&self, compress: bool) -> Emitter {
+        self.emitter().compress(compress)
+    }
+
+    /// Limits the wait for acknowledgements.
+    pub fn timeout(&self, timeout: Duration) -> Emitter {
+        self.emitter().timeout(timeout)
+    }
+
+    /// Means the sockets in these rooms, except this one.
+    pub fn to(&self, rooms: impl IntoRooms) -> Broadcast {
+        self.broadcast().in_room(rooms)
+    }
+
+    /// As [`to`](Self::to).
+    pub fn in_room(&self, rooms: impl IntoRooms) -> Broadcast {
+        self.to(rooms)
+    }
+
+    /// Means all sockets but those in these rooms, and this one.
+    pub fn except(&self, rooms: impl IntoRooms) -> Broadcast {
+        self.broadcast().except(rooms)
+    }
+
+    /// Means all sockets of the namespace, except this one.
+    pub fn broadcast(&self) -> Broadcast {
+        self.emitter().broadcast()
+    }
+
+    /// Means all sockets of this node, except this one.
+    pub fn local(&self) -> Broadcast {
+        self.broadcast().local()
+    }
+
+    /// Joins rooms. Before the socket is connected, in a middleware, it joins when it is.
+    pub fn join(&self, rooms: impl IntoRooms) {
+        let mut rooms = rooms.into_rooms();
+        let mut state = self.lock();
+        match state.phase {
+            Phase::Connecting => state.rooms.append(&mut rooms),
+            Phase::Connected => {
+                self.0.namespace.hub().join(&self.0.id, &rooms);
+            }
+            Phase::Closed => {}
+        }
+    }
+
+    /// Leaves rooms. A socket never leaves the room of its own id.
+    pub fn leave(&self, rooms: impl IntoRooms) {
+        let rooms = rooms.into_rooms();
+        let mut state = self.lock();
+        match state.phase {
+            Phase::Connecting => state.rooms.retain(|room| !rooms.contains(room)),
+            Phase::Connected => {
+                self.0.namespace.hub().leave(&self.0.id, &rooms);
+            }
+            Phase::Closed => {}
+        }
+    }
+
+    /// Returns the rooms of the socket, its own first. While it is told of its end by `on_disconnecting`, those in which
+    /// it was.
+    pub fn rooms(&self) -> Vec<Room> {
+        let state = self.lock();
+        match state.phase {
+            Phase::Connected => self.0.namespace.hub().rooms(&self.0.id),
+            Phase::Connecting | Phase::Closed => state.rooms.clone(),
+        }
+    }
+
+    /// Keeps a value with the socket, by a name. Other nodes see it in [`RemoteSocket::data`](crate::RemoteSocket::data).
+    /// A value that cannot be written as JSON is not kept, and an error is logged.
+    pub fn set_data(&self, key: &str, value: &impl Serialize) {
+        match serde_json::to_value(value) {
+            Ok(value) => {
+                self.lock().data.get_or_insert_default().insert(key.to_owned(), value);
+            }
+            Err(error) => tracing::error!(socket = %self.id(), key, %error, "data that is not JSON"),
+        }
+    }
+
+    /// Returns a value that is kept with the socket; `None` if there is none of this name and type.
+    pub fn data<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let state = self.lock();
+        T::deserialize(state.data.as_ref()?.get(key)?).ok()
+    }
+
+    /// Removes a value that is kept with the socket.
+    pub fn remove_data(&self, key: &str) {
+        if let Some(data) = &mut self.lock().data {
+            data.remove(key);
+        }
+    }
+
+    /// Disconnects the socket; with `close`, the client's session with all its sockets.
+    ///
+    /// The client hears of it and does not come back by itself.
+    pub fn disconnect(&self, close: bool) {
+        if close {
+            self.0.client.disconnect();
+        } else {
+            self.leave_namespace(DisconnectReason::ServerNamespaceDisconnect);
+        }
+    }
+
+    /// Handles events of a name. Several handlers of a name are called in their order.
+    ///
+    /// Handlers of one socket run one after the other: while one waits, later events wait too. Acknowledgements never do,
+    /// so a handler may wait for one. A handler that panics ends its socket, and nothing else.
+    ///
+    /// Parameters are read by position; see [`EventHandler`]. Arguments of other types reach [`on_error`](Self::on_error).
+    pub fn on<P>(&self, name: impl Into<Cow<'static, str>>, handler: impl EventHandler<P>) {
+        let handler = Arc::new(move |socket, event: &Event| handler.call(socket, event));
+        self.add(Entry::Event { name: name.into(), handler, is_once: false });
+    }
+
+    /// Handles the next event of a name.
+    pub fn once<P>(&self, name: impl Into<Cow<'static, str>>, handler: impl EventHandler<P>) {
+        let handler = Arc::new(move |socket, event: &Event| handler.call(socket, event));
+        self.add(Entry::Event { name: name.into(), handler, is_once: true });
+    }
+
+    /// Removes the handlers of a name.
+    pub fn off(&self, name: &str) {
+        self.lock().handlers.retain(|entry| !matches!(entry, Entry::Event { name: other, .. } if other == name));
+    }
+
+    /// Handles every event, before the handlers of its name.
+    pub fn on_any<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Self, Event) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.add(Entry::Any(Arc::new(move |socket, event| Box::pin(handler(socket, event)))));
+    }
+
+    /// Removes the handlers of every event.
+    pub fn off_any(&self) {
+        self.lock().handlers.retain(|entry| !matches!(entry, Entry::Any(_)));
+    }
+
+    /// Sees every event that is sent to the client, by whomever.
+    pub fn on_any_outgoing(&self, handler: impl Fn(&Self, &Event) + Send + Sync + 'static) {
+        self.add(Entry::Outgoing(Arc::new(handler)));
+        self.0.is_watched.store(true, Ordering::Release);
+    }
+
+    /// Looks at every event before its handlers, and may refuse it: then they do not see it, but
+    /// [`on_error`](Self::on_error) does.
+    ///
+    /// ```no_run
+    /// # fn example(socket: limpet_server::Socket) {
+    /// use limpet_server::Event;
+    /// socket.middleware(|event: &Event| if event.name() == "admin" { Err("not allowed") } else { Ok(()) });
+    /// # }
+    /// ```
+    pub fn middleware<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        &self,
+        middleware: impl Fn(&Event) -> Result<(), E> + Send + Sync + 'static,
+    ) {
+        self.add(Entry::Middleware(Arc::new(move |event| middleware(event).map_err(Into::into))));
+    }
+
+    /// Takes events that were refused by a middleware, or have other arguments than their handler.
+    pub fn on_error<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Self, Event, Arc<EventError>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.add(Entry::Error(Arc::new(move |socket, event, error| Box::pin(handler(socket, event, error)))));
+    }
+
+    /// Is told when the socket is disconnected, while [`rooms`](Self::rooms) still says where it was.
+    pub fn on_disconnecting<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Self, DisconnectReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.add(Entry::Disconnecting(Arc::new(move |socket, reason| Box::pin(handler(socket, reason)))));
+    }
+
+    /// Is told when the socket is disconnected: exactly once, after the events that came before.
+    pub fn on_disconnect<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Self, DisconnectReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.add(Entry::Disconnect(Arc::new(move |socket, reason| Box::pin(handler(socket, reason)))));
+    }
+
+    fn emitter(&self) -> Emitter {
+        Emitter::new(self.clone())
+    }
+
+    fn add(&self, entry: Entry) {
+        let mut state = self.lock();
+        // Who has been told of the end hears nothing more; to keep the handler would keep what it holds.
+        if state.phase != Phase::Closed || state.queue.is_running() {
+            state.handlers.add(entry);
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn info(&self, rooms: Vec<Room>) -> SocketInfo {
+        let data = self.lock().data.as_deref().cloned().unwrap_or_default();
+        SocketInfo { id: self.0.id.clone(), handshake: self.handshake().to_json(), rooms, data: Value::Object(data) }
+    }
+
+    pub(crate) fn targets(&self) -> Targets {
+        Targets { rooms: Vec::new(), except: vec![self.0.id.clone()] }
+    }
+}
+
+/// What the rest of the crate does with a socket.
+impl Socket {
+    /// Makes the socket connected: tells the client, joins the hub, and calls the handlers of the namespace. Returns false
+    /// if it was closed meanwhile.
+    pub(crate) fn connect(&self, reply: &[Message]) -> bool {
+        let mut state = self.lock();
+        if state.phase != Phase::Connecting {
+            return false;
+        }
+        // The client hears of it before anything else, and its events wait for the handler of the connection.
+        if self.0.client.connection().send(reply).is_err() {
+            return false;
+        }
+        state.phase = Phase::Connected;
+        state.queue.begin();
+        self.0.is_connected.store(true, Ordering::Release);
+        let rooms = std::mem::take(&mut state.rooms);
+        let hub = self.0.namespace.hub();
+        hub.insert(self.0.id.clone(), self.clone());
+        hub.join(&self.0.id, &rooms);
+        true
+    }
+
+    /// Ends the socket. Returns whether it was connected. Its handlers hear of it behind the events that wait.
+    pub(crate) fn close(&self, reason: DisconnectReason) -> bool {
+        let mut state = self.lock();
+        let was_connected = match std::mem::replace(&mut state.phase, Phase::Closed) {
+            Phase::Closed => return false,
+            Phase::Connecting => false,
+            Phase::Connected => true,
+        };
+        self.0.is_connected.store(false, Ordering::Release);
+        if was_connected {
+            state.rooms = self.0.namespace.hub().remove(&self.0.id).unwrap_or_default();
+        }
+        drop(state);
+        self.0.acks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if was_connected {
+            self.submit(Job::Disconnect(reason));
+        } else {
+            self.ended();
+        }
+        was_connected
+    }
+
+    /// Leaves the namespace, and tells the client.
+    pub(crate) fn leave_namespace(&self, reason: DisconnectReason) {
+        if self.connected() {
+            let parts = self.0.client.encode(Kind::Disconnect, self.0.namespace.name(), None, None);
+            self.0.client.connection().send(&parts).ok();
+        }
+        self.0.client.left(self);
+        self.close(reason);
+    }
+
+    /// Forgets the rooms, once those who are told of the end have seen them.
+    pub(crate) fn forget_rooms(&self) {
+        self.lock().rooms = Vec::new();
+    }
+
+    /// Forgets what handlers hold, and gives the namespace free.
+    pub(crate) fn ended(&self) {
+        let handlers = std::mem::take(&mut self.lock().handlers);
+        drop(handlers);
+        self.0.namespace.released();
+    }
+
+    /// Sends the answer to an event of the client.
+    pub(crate) fn answer(&self, id: u64, values: &impl Serialize) -> Result<(), EmitError> {
+        if !self.connected() {
+            return Err(EmitError::Disconnected);
+        }
+        let arguments = Arguments::values(values).map_err(|error| EmitError::Arguments(error.to_string()))?;
+        let parts = self.0.client.encode(Kind::Ack, self.0.namespace.name(), Some(id), Some(&arguments));
+        self.0.client.connection().send(&parts).map_err(EmitError::from)
+    }
+
+    /// Sends what was encoded.
+    pub(crate) fn send(&self, parts: &[Message], is_volatile: bool) -> Result<(), EmitError> {
+        if !self.connected() {
+            return Err(EmitError::Disconnected);
+        }
+        let connection = self.0.client.connection();
+        if is_volatile {
+            connection.send_volatile(parts)?;
+        } else {
+            connection.send(parts)?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether somebody wants to see outgoing events.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.0.is_watched.load(Ordering::Acquire)
+    }
+
+    /// Shows an outgoing event to those who want to see it.
+    pub(crate) fn show_outgoing(&self, arguments: &Arguments) {
+        let handlers = self.lock().handlers.clone();
+        let event = Event { arguments: arguments.clone(), ack: crate::Ack::default() };
+        for entry in handlers.iter() {
+            if let Entry::Outgoing(handler) = entry {
+                handler(self, &event);
+            }
+        }
+    }
+}
+
+impl From<SendError> for EmitError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::QueueFull => Self::QueueFull,
+            _ => Self::Disconnected,
+        }
+    }
+}
+
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Socket {}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("id", &self.0.id).field("namespace", &self.0.namespace.name()).finish()
+    }
+}
