@@ -42,6 +42,9 @@ enum Task {
     /// Plays two endpoints on free ports and prints them.
     #[command(hide = true)]
     Endpoint,
+    /// Answers the clients of `server` with next to no work, on a free port, and prints it.
+    #[command(hide = true)]
+    Floor,
 }
 
 #[derive(Args)]
@@ -78,6 +81,7 @@ fn main() -> anyhow::Result<()> {
         Task::Proxy(options) => measure(options),
         Task::Server(options) => server::measure(options),
         Task::Endpoint => endpoint::serve(),
+        Task::Floor => server::serve_floor(),
     }
 }
 

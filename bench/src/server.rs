@@ -2,6 +2,7 @@
 
 mod candidates;
 mod descriptors;
+mod floor;
 mod load;
 mod report;
 mod rounds;
@@ -17,6 +18,8 @@ use self::candidates::{Candidate, Programs};
 use self::rounds::Settings;
 use self::rows::ROWS;
 use crate::process;
+
+pub(crate) use self::floor::serve as serve_floor;
 
 /// Options of `limpet-bench server`.
 #[derive(Args)]
@@ -67,6 +70,7 @@ pub(crate) fn measure(options: Options) -> anyhow::Result<()> {
         limpet: std::path::absolute(&options.limpet)?,
         socketioxide: std::path::absolute(&options.socketioxide)?,
         node: std::path::absolute(&options.node)?,
+        bench: std::env::current_exe()?,
     };
     for candidate in &candidates {
         let file = programs.file(*candidate);

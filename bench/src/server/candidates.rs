@@ -12,9 +12,11 @@ use anyhow::bail;
 
 use crate::process::{PROXY_CORES, Running, ScratchDirectory};
 
-/// A server library.
+/// A server library, or what comes before any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Candidate {
+    /// Receives and sends, and nothing else.
+    Floor,
     /// Node's socket.io with ws.
     Node,
     /// socketioxide with axum.
@@ -25,11 +27,12 @@ pub(crate) enum Candidate {
 
 impl Candidate {
     /// In the order of the table.
-    pub(super) const ALL: [Self; 3] = [Self::Node, Self::Socketioxide, Self::Limpet];
+    pub(super) const ALL: [Self; 4] = [Self::Floor, Self::Node, Self::Socketioxide, Self::Limpet];
 
     /// The name in tables.
     pub(super) fn title(self) -> &'static str {
         match self {
+            Self::Floor => "bare sockets",
             Self::Node => "Node",
             Self::Socketioxide => "socketioxide",
             Self::Limpet => "Limpet",
@@ -45,12 +48,15 @@ pub(super) struct Programs {
     pub(super) socketioxide: PathBuf,
     /// A script.
     pub(super) node: PathBuf,
+    /// This program.
+    pub(super) bench: PathBuf,
 }
 
 impl Programs {
     /// The binary or the script of a candidate.
     pub(super) fn file(&self, candidate: Candidate) -> &Path {
         match candidate {
+            Candidate::Floor => &self.bench,
             Candidate::Node => &self.node,
             Candidate::Socketioxide => &self.socketioxide,
             Candidate::Limpet => &self.limpet,
@@ -60,6 +66,9 @@ impl Programs {
     /// What the application says about its version.
     pub(super) fn version(&self, candidate: Candidate) -> String {
         let (program, mut arguments) = self.command(candidate);
+        if candidate == Candidate::Floor {
+            return "one receive and one send for each message, no server".to_owned();
+        }
         arguments.push("--version".to_owned());
         let output = Command::new(program).args(arguments).output();
         output.map_or_else(|_| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -67,8 +76,9 @@ impl Programs {
 
     fn command(&self, candidate: Candidate) -> (PathBuf, Vec<String>) {
         match candidate {
+            Candidate::Floor => (self.bench.clone(), vec!["floor".to_owned()]),
             Candidate::Node => ("node".into(), vec![self.node.display().to_string()]),
-            other => (self.file(other).to_owned(), Vec::new()),
+            Candidate::Socketioxide | Candidate::Limpet => (self.file(candidate).to_owned(), Vec::new()),
         }
     }
 }

@@ -11,6 +11,7 @@ pub(super) fn print(settings: &Settings, samples: &Samples, command: &str) {
     print_setting(settings, command);
     print_values(settings, samples);
     print_goals(settings, samples);
+    print_own_work(settings, samples);
 }
 
 fn print_setting(settings: &Settings, command: &str) {
@@ -89,6 +90,33 @@ fn print_goal(samples: &Samples, row: &Row, against: Option<Candidate>, goal: Op
     };
     let measured = measured.map(show).unwrap_or_default();
     println!("| {} | {against} | {measured} | {bound} | {verdict} |", row.title);
+}
+
+/// What a library costs above the bare sockets is its own work: the part that it can do something about.
+fn print_own_work(settings: &Settings, samples: &Samples) {
+    let has = |candidate| settings.candidates.contains(&candidate);
+    if !(has(Candidate::Floor) && has(Candidate::Limpet)) {
+        return;
+    }
+    let others = [Candidate::Node, Candidate::Socketioxide].into_iter().filter(|candidate| has(*candidate));
+    println!("### Own work: what Limpet costs above the bare sockets, against what the others cost above them\n");
+    println!("| Row | Limpet | Against | Ratio |\n|---|---|---|---|");
+    for row in settings.rows.iter().filter(|row| row.work.is_cpu()) {
+        for against in others.clone() {
+            let rounds = of(samples, row, Candidate::Floor)
+                .iter()
+                .zip(of(samples, row, Candidate::Limpet))
+                .zip(of(samples, row, against))
+                .filter_map(|((floor, limpet), other)| {
+                    let floor = (*floor)?.value;
+                    Some(((*limpet)?.value - floor, (*other)?.value - floor))
+                });
+            let own = summarise(rounds.clone().map(|(limpet, _)| limpet)).map(show).unwrap_or_default();
+            let ratio = summarise(rounds.map(|(limpet, other)| limpet / other)).map(show).unwrap_or_default();
+            println!("| {} | {own} {} | {} | {ratio} |", row.title, row.unit(), against.title());
+        }
+    }
+    println!();
 }
 
 /// Ratios within a round, so that what disturbs a whole round disturbs no ratio.

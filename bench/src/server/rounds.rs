@@ -63,9 +63,9 @@ pub(super) fn run(settings: &Settings) -> Samples {
     for round in 0..settings.rounds {
         for row in &settings.rows {
             let rounds = match row.work {
-                Work::Echo | Work::Ask | Work::News | Work::Polling => settings.rounds,
-                Work::Memory | Work::Storm | Work::StormAgain => settings.rounds.min(FEW_ROUNDS),
+                work if work.is_cpu() => settings.rounds,
                 Work::EchoCalls => CALL_ROUNDS,
+                _ => settings.rounds.min(FEW_ROUNDS),
             };
             if round >= rounds {
                 continue;

@@ -23,6 +23,13 @@ pub(super) enum Work {
     EchoCalls,
 }
 
+impl Work {
+    /// Whether CPU time is read.
+    pub(super) fn is_cpu(self) -> bool {
+        matches!(self, Self::Echo | Self::Ask | Self::News | Self::Polling)
+    }
+}
+
 /// A bound on what is read, for Limpet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Goal {
