@@ -102,8 +102,8 @@ impl Namespace {
         self.0.cluster.node()
     }
 
-    /// Is called with each socket that is connected, after the middlewares. Handlers should be added before the first
-    /// wait or during it: the events of the socket wait until the handler has ended.
+    /// Is called with each socket that is connected, after the middlewares. The events of the socket wait until the
+    /// handler has ended, so that handlers that it adds miss nothing; what should go on for longer belongs into a task.
     pub fn on_connection<F, Fut>(&self, handler: F)
     where
         F: Fn(Socket) -> Fut + Send + Sync + 'static,

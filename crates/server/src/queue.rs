@@ -75,8 +75,18 @@ impl Queue {
 
 impl Socket {
     /// Does a job in a task, or lets it wait for its turn.
-    pub(crate) fn submit(&self, job: Job) {
-        let Some(job) = self.lock().queue.push(job) else { return };
+    pub(crate) fn submit(&self, mut job: Job) {
+        let is_heard = {
+            let mut state = self.lock();
+            let Some(waiting) = state.queue.push(job) else { return };
+            job = waiting;
+            state.handlers.iter().any(|entry| matches!(entry, Entry::Disconnecting(_) | Entry::Disconnect(_)))
+        };
+        if matches!(job, Job::Disconnect(_)) && !is_heard {
+            // No code of the application is called, so there is no need for a task.
+            self.run_here(job);
+            return;
+        }
         let socket = self.clone();
         self.0.client.spawn(async move { socket.run(job).await });
     }

@@ -56,6 +56,7 @@ pub(crate) struct ServerInner {
     pub(crate) engine: Engine<App>,
     namespaces: Mutex<HashMap<Arc<str>, Namespace>>,
     dynamic: RwLock<Vec<DynamicNamespaces>>,
+    root: OnceLock<Namespace>,
     own: Weak<Self>,
     runtime: OnceLock<Handle>,
 }
@@ -68,11 +69,12 @@ impl Server {
             options: Arc::new(options),
             namespaces: Mutex::default(),
             dynamic: RwLock::default(),
+            root: OnceLock::new(),
             own: own.clone(),
             runtime: OnceLock::new(),
         });
         let server = Self(inner);
-        server.of("/");
+        server.root();
         server
     }
 
@@ -260,8 +262,8 @@ impl Server {
         self.root().server_side_emit_with_ack(name, arguments).await
     }
 
-    fn root(&self) -> Namespace {
-        self.of("/")
+    fn root(&self) -> &Namespace {
+        self.0.root.get_or_init(|| self.of("/"))
     }
 }
 

@@ -117,7 +117,7 @@ async fn answers_that_never_come_end_with_the_socket_and_are_bounded() {
             sender.send(socket.emit_with_ack::<()>("too late", ()).await.unwrap_err()).unwrap();
         }
     });
-    run(&[&listening], r#"const socket = await connected(); await once(socket, "never"); socket.close();"#).await;
+    run(&[&listening], r#"const socket = open(); await once(socket, "never"); socket.close();"#).await;
     for _ in 0..3 {
         assert!(matches!(results.recv().await, Some(AckError::Disconnected)));
     }

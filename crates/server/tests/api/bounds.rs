@@ -103,8 +103,8 @@ async fn a_client_may_be_in_so_many_namespaces_only() {
         &[&listening],
         r#"
         const root = await connected();
-        for (const name of ["/a", "/b"]) await once(root.io.socket(name).connect(), "connect");
-        root.io.socket("/c").connect();
+        for (const name of ["/a", "/b"]) await once(root.io.socket(name), "connect");
+        root.io.socket("/c");
         await once(root, "disconnect");
         "#,
     )

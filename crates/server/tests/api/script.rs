@@ -37,6 +37,7 @@ const collect = (socket, name) => {
     socket.on(name, (...values) => seen.push(values));
     return seen;
 };
+const gone = async (socket) => (await once(socket, "disconnect"))[0];
 const ask = (socket, name, ...values) => socket.timeout(10000).emitWithAck(name, ...values);
 "#;
 

@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
             Head::Bytes(len) => self.attach(len, out)?,
             Head::List(len) => self.list(len, out, depth.checked_sub(1).ok_or(PacketError::TooDeep)?)?,
             Head::Map(len) => self.object(len, out, depth.checked_sub(1).ok_or(PacketError::TooDeep)?)?,
-            Head::Extension(kind, len) => self.extension(kind, len, out)?,
+            Head::Extension(kind, len) => self.extension(kind, len, out, depth)?,
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn extension(&mut self, kind: i8, len: usize, out: &mut Values) -> Result<(), PacketError> {
+    fn extension(&mut self, kind: i8, len: usize, out: &mut Values, depth: usize) -> Result<(), PacketError> {
         let data = self.peek(len)?;
         let is_fixed = self.bytes.get(self.at.wrapping_sub(2)).is_some_and(|marker| (0xd4..=0xd8).contains(marker));
         let ms = match (kind, data) {
@@ -158,6 +158,7 @@ impl<'a> Reader<'a> {
             (TIMESTAMP, data) => timestamp(data),
             _ => {
                 // What nobody knows is the number of the extension and its bytes, as notepack.io reads it.
+                depth.checked_sub(1).ok_or(PacketError::TooDeep)?;
                 out.text.push_str(&format!("[{kind},"));
                 self.attach(len, out)?;
                 out.text.push(']');
