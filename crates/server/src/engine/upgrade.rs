@@ -102,13 +102,13 @@ impl<A: Application> Engine<A> {
             Target::New(sid, handshake) => {
                 let core = Arc::new(self.new_core(sid, &handshake, false));
                 match self.open(core, handshake) {
-                    Ok(entry) => websocket::run(&self.0, &entry, socket).await,
+                    Ok(entry) => websocket::run(&self.0, &entry, &mut socket).await,
                     Err(_) => websocket::close(&mut socket).await,
                 }
             }
             Target::Candidate(entry) => {
                 if websocket::run_candidate(&entry, &mut socket).await {
-                    websocket::run(&self.0, &entry, socket).await;
+                    websocket::run(&self.0, &entry, &mut socket).await;
                 } else {
                     websocket::close(&mut socket).await;
                 }
