@@ -186,8 +186,8 @@ impl Session {
         Ok(())
     }
 
-    /// Queues messages if they could leave at once: a GET waits, or the WebSocket takes bytes. `false` says that they
-    /// were dropped.
+    /// Queues messages if they could leave at once: a GET waits that has nothing to carry yet, or the WebSocket takes
+    /// bytes. `false` says that they were dropped.
     ///
     /// # Errors
     /// [`SendError::Closed`].
@@ -196,7 +196,7 @@ impl Session {
             return Err(SendError::Closed);
         }
         let leaves = match self.carrier {
-            Carrier::Polling => self.get_waits && self.answer.is_none(),
+            Carrier::Polling => self.get_waits && self.answer.is_none() && self.outbox.is_empty(),
             Carrier::Websocket { blocked } => !blocked,
         };
         if leaves && self.outbox.has_room(&self.config, messages) {
