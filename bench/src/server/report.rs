@@ -64,7 +64,13 @@ fn print_goals(settings: &Settings, samples: &Samples) {
     println!("### Limpet against the others: median of the ratios of each round (min–max)\n");
     println!("| Row | Against | Measured | Goal | Met |\n|---|---|---|---|---|");
     for row in &settings.rows {
-        let others = settings.candidates.iter().copied().filter(|candidate| *candidate != Candidate::Limpet);
+        // Bare sockets have no sessions to remember.
+        let compares = |candidate: &Candidate| match candidate {
+            Candidate::Limpet => false,
+            Candidate::Floor => row.work.is_cpu(),
+            Candidate::Node | Candidate::Socketioxide => true,
+        };
+        let others = settings.candidates.iter().copied().filter(compares);
         for against in others.map(Some).chain([None]) {
             let goal = row.goals.iter().find(|goal| goal.against == against);
             print_goal(samples, row, against, goal);
