@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::measure::{Meter, Usage};
 
-pub(crate) use self::client::Session;
+pub(crate) use self::client::{BROWSER_HEADERS, Session, UPGRADE_HEADERS, bound_socket};
 pub(crate) use self::connect::ConnectLoad;
 pub(crate) use self::exchange::ExchangeLoad;
 pub(crate) use self::idle::IdleTunnels;
@@ -62,12 +62,12 @@ pub(crate) struct Outcome {
     pub(crate) all_round_trips: u64,
     /// Length of the measured time.
     pub(crate) wall: Duration,
-    /// What the proxy used in the measured time.
+    /// What the program under test used in the measured time.
     pub(crate) usage: Usage,
 }
 
 /// Follows the phases of a plan while a load runs.
-struct Stopwatch<'a> {
+pub(crate) struct Stopwatch<'a> {
     plan: Plan,
     meter: &'a Meter,
     started: std::time::Instant,
@@ -76,12 +76,17 @@ struct Stopwatch<'a> {
 }
 
 impl<'a> Stopwatch<'a> {
-    fn start(plan: Plan, meter: &'a Meter) -> Self {
+    /// Starts with the warm-up.
+    pub(crate) fn start(plan: Plan, meter: &'a Meter) -> Self {
         Self { plan, meter, started: std::time::Instant::now(), opened: None, closed: None }
     }
 
     /// Takes the samples that are due. True once the measured time is over.
-    fn check(&mut self, round_trips: u64) -> anyhow::Result<bool> {
+    ///
+    /// # Errors
+    ///
+    /// Fails when a measured process is gone.
+    pub(crate) fn check(&mut self, round_trips: u64) -> anyhow::Result<bool> {
         let elapsed = self.started.elapsed();
         match self.opened {
             None if elapsed >= self.plan.warm_up => {
@@ -103,7 +108,12 @@ impl<'a> Stopwatch<'a> {
         self.started.elapsed()
     }
 
-    fn outcome(&self, all_round_trips: u64) -> anyhow::Result<Outcome> {
+    /// What was measured.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the measured time is not over, or empty.
+    pub(crate) fn outcome(&self, all_round_trips: u64) -> anyhow::Result<Outcome> {
         let (wall, round_trips, usage) = self.closed.ok_or_else(|| anyhow::anyhow!("the load ended early"))?;
         anyhow::ensure!(round_trips > 0, "nothing was answered in the measured time");
         Ok(Outcome { round_trips, all_round_trips, wall, usage })

@@ -1,7 +1,8 @@
-//! Side-by-side benchmark of Limpet with HAProxy, nginx and Caddy on one machine.
+//! Side-by-side benchmarks of Limpet on one machine: the balancer with HAProxy, nginx and Caddy, the server library with
+//! Node's socket.io and socketioxide.
 //!
-//! `proxy` measures, `endpoint` is what it starts behind each proxy. Linux with two cores, `taskset`, `setpriv` and
-//! `strace` are needed.
+//! `proxy` and `server` measure, `endpoint` is what the first starts behind each proxy. Linux with two cores, `taskset`,
+//! `setpriv` and `strace` are needed.
 
 mod candidates;
 mod endpoint;
@@ -11,6 +12,7 @@ mod process;
 mod report;
 mod rounds;
 mod rows;
+mod server;
 mod spin;
 mod stats;
 
@@ -24,7 +26,7 @@ use crate::candidates::Candidate;
 use crate::rounds::Settings;
 use crate::rows::ROWS;
 
-/// Side-by-side benchmark of Limpet with HAProxy, nginx and Caddy.
+/// Side-by-side benchmarks of Limpet's balancer and server library.
 #[derive(Parser)]
 struct Options {
     #[command(subcommand)]
@@ -35,9 +37,14 @@ struct Options {
 enum Task {
     /// Measures what a unit of work costs each proxy and prints a Markdown table.
     Proxy(ProxyOptions),
+    /// Measures what sessions and messages cost each server library and prints a Markdown table.
+    Server(server::Options),
     /// Plays two endpoints on free ports and prints them.
     #[command(hide = true)]
     Endpoint,
+    /// Answers the clients of `server` with next to no work, on a free port, and prints it.
+    #[command(hide = true)]
+    Floor,
 }
 
 #[derive(Args)]
@@ -72,7 +79,9 @@ struct ProxyOptions {
 fn main() -> anyhow::Result<()> {
     match Options::parse().task {
         Task::Proxy(options) => measure(options),
+        Task::Server(options) => server::measure(options),
         Task::Endpoint => endpoint::serve(),
+        Task::Floor => server::serve_floor(),
     }
 }
 

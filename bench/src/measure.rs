@@ -9,13 +9,15 @@ use rustix::process::Signal;
 
 use crate::process::{LOAD_CORE, Running};
 
-/// CPU time of the proxy and of the load's side, from the scheduler's own counters.
+/// CPU time of the program under test and of the load's side, from the scheduler's own counters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
-    /// Time that threads of the proxy ran.
-    pub(crate) proxy_ran: Duration,
-    /// Time that threads of the proxy were ready to run and had to wait.
-    pub(crate) proxy_waited: Duration,
+    /// Time that its threads ran.
+    pub(crate) ran: Duration,
+    /// Time that its threads were ready to run and had to wait.
+    pub(crate) waited: Duration,
+    /// Time that they ran outside the kernel, in steps of a clock tick.
+    pub(crate) user: Duration,
     /// Time that load generator and endpoints ran.
     pub(crate) load_ran: Duration,
 }
@@ -24,8 +26,9 @@ impl Usage {
     /// The difference to an earlier reading.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
-            proxy_ran: self.proxy_ran.saturating_sub(earlier.proxy_ran),
-            proxy_waited: self.proxy_waited.saturating_sub(earlier.proxy_waited),
+            ran: self.ran.saturating_sub(earlier.ran),
+            waited: self.waited.saturating_sub(earlier.waited),
+            user: self.user.saturating_sub(earlier.user),
             load_ran: self.load_ran.saturating_sub(earlier.load_ran),
         }
     }
@@ -33,14 +36,14 @@ impl Usage {
 
 /// The processes whose CPU time is read.
 pub(crate) struct Meter {
-    proxy: Vec<u32>,
+    subject: Vec<u32>,
     load: Vec<u32>,
 }
 
 impl Meter {
     /// Measures these processes, with all their threads.
-    pub(crate) fn new(proxy: Vec<u32>, load: Vec<u32>) -> Self {
-        Self { proxy, load }
+    pub(crate) fn new(subject: Vec<u32>, load: Vec<u32>) -> Self {
+        Self { subject, load }
     }
 
     /// What they have used since they started.
@@ -49,19 +52,20 @@ impl Meter {
     ///
     /// Fails when a process is gone.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        let (proxy_ran, proxy_waited) = scheduled(&self.proxy)?;
+        let (ran, waited) = scheduled(&self.subject)?;
         let (load_ran, _) = scheduled(&self.load)?;
-        Ok(Usage { proxy_ran, proxy_waited, load_ran })
+        let user = self.subject.iter().map(|pid| user(*pid)).sum::<anyhow::Result<_>>()?;
+        Ok(Usage { ran, waited, user, load_ran })
     }
 
-    /// Proportional set size of the proxy, in bytes.
+    /// Proportional set size of the program under test, in bytes.
     ///
     /// # Errors
     ///
     /// Fails when a process is gone.
-    pub(crate) fn proxy_memory_bytes(&self) -> anyhow::Result<u64> {
+    pub(crate) fn memory_bytes(&self) -> anyhow::Result<u64> {
         let mut kibibytes = 0;
-        for pid in &self.proxy {
+        for pid in &self.subject {
             let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
             let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss in smaps_rollup")?;
             kibibytes += line.trim().trim_end_matches("kB").trim().parse::<u64>()?;
@@ -69,7 +73,7 @@ impl Meter {
         Ok(kibibytes * 1024)
     }
 
-    /// Counts the proxy's system calls while `work` runs.
+    /// Counts its system calls while `work` runs.
     ///
     /// # Errors
     ///
@@ -82,7 +86,7 @@ impl Meter {
         let summary = directory.join("calls");
         let mut arguments: Vec<String> = ["-c", "-f", "-qq", "-o"].map(str::to_owned).to_vec();
         arguments.push(summary.display().to_string());
-        for pid in &self.proxy {
+        for pid in &self.subject {
             arguments.extend(["-p".to_owned(), pid.to_string()]);
         }
         let mut strace = Running::start(LOAD_CORE, Path::new("strace"), &arguments, directory)?;
@@ -99,7 +103,7 @@ impl Meter {
     }
 
     fn is_traced(&self) -> anyhow::Result<bool> {
-        for pid in &self.proxy {
+        for pid in &self.subject {
             for task in fs::read_dir(format!("/proc/{pid}/task"))? {
                 let status = fs::read_to_string(task?.path().join("status"))?;
                 if status.lines().any(|line| line.starts_with("TracerPid:") && line.ends_with("\t0")) {
@@ -126,6 +130,14 @@ fn scheduled(pids: &[u32]) -> anyhow::Result<(Duration, Duration)> {
         }
     }
     Ok((Duration::from_nanos(ran), Duration::from_nanos(waited)))
+}
+
+/// Time in user mode, from the twelfth field behind the name, which may contain spaces.
+fn user(pid: u32) -> anyhow::Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
+    let (_, rest) = text.rsplit_once(')').context("no name in stat")?;
+    let ticks: u64 = rest.split_whitespace().nth(11).context("short stat")?.parse()?;
+    Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
 }
 
 /// Reads the summary of `strace -c`: percent, seconds, microseconds per call, calls, errors if any, name.

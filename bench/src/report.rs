@@ -138,13 +138,15 @@ fn of<'a>(samples: &'a Samples, row: &Row, candidate: Candidate) -> &'a [Option<
     samples.get(&(row.name, candidate)).map_or(&[], Vec::as_slice)
 }
 
-fn print_head<'a>(first: &str, columns: impl Iterator<Item = &'a str>) {
+/// Prints the head of a table.
+pub(crate) fn print_head<'a>(first: &str, columns: impl Iterator<Item = &'a str>) {
     let columns: Vec<&str> = columns.collect();
     println!("{first} {} |", columns.join(" | "));
     println!("|{}", "---|".repeat(columns.len() + first.matches('|').count() - 1));
 }
 
-fn show(Summary { median, min, max }: Summary) -> String {
+/// The median, and the spread where there is one.
+pub(crate) fn show(Summary { median, min, max }: Summary) -> String {
     if min == max { number(median) } else { format!("{} ({}–{})", number(median), number(min), number(max)) }
 }
 
@@ -157,7 +159,8 @@ fn number(value: f64) -> String {
     }
 }
 
-fn machine() -> String {
+/// The machine in one line.
+pub(crate) fn machine() -> String {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -171,7 +174,8 @@ fn machine() -> String {
     )
 }
 
-fn one_line(program: &str, arguments: &[&str]) -> String {
+/// What a program says.
+pub(crate) fn one_line(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map_or_else(|_| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -113,9 +113,9 @@ fn measure(row: &Row, candidate: Candidate, settings: &Settings) -> anyhow::Resu
 fn cpu(row: &Row, rate: Option<f64>, outcome: &Outcome) -> (Sample, String) {
     let wall = outcome.wall.as_secs_f64();
     let units = outcome.round_trips * row.work.units_per_round_trip();
-    let ran = outcome.usage.proxy_ran.as_secs_f64();
+    let ran = outcome.usage.ran.as_secs_f64();
     // A runnable proxy that somebody keeps from its core is at its limit too.
-    let waited = outcome.usage.proxy_waited.as_secs_f64() / wall;
+    let waited = outcome.usage.waited.as_secs_f64() / wall;
     let busy = ran / wall + waited;
     let reached = outcome.round_trips as f64 / wall;
     let counts = rate.map_or(busy >= SATURATED_SHARE, |rate| reached >= rate * REACHED_SHARE);
@@ -133,10 +133,10 @@ fn cpu(row: &Row, rate: Option<f64>, outcome: &Outcome) -> (Sample, String) {
 fn memory(row: &Row, stage: &Stage, meter: &Meter, engine_io: bool) -> anyhow::Result<(Sample, String)> {
     let warm = IdleTunnels::open(stage.address(), WARM_TUNNELS, engine_io)?;
     settle();
-    let before = meter.proxy_memory_bytes()?;
+    let before = meter.memory_bytes()?;
     let tunnels = IdleTunnels::open(stage.address(), row.connections, engine_io)?;
     settle();
-    let after = meter.proxy_memory_bytes()?;
+    let after = meter.memory_bytes()?;
     let value = (after as f64 - before as f64) / tunnels.count() as f64;
     drop(warm);
     let remark = format!("from {} to {} KiB", before / 1024, after / 1024);

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds the balancer as it is shipped and hands over to the bench program.
+//! `cargo xtask bench`: builds what is measured as it is shipped and hands over to the bench program.
 
 use anyhow::Result;
 
@@ -10,6 +10,17 @@ pub(crate) fn proxy(arguments: &[String]) -> Result<()> {
     install::tools(&install::BENCH_TOOLS)?;
     check(cargo().args(["build", "--release", "--package", "limpet-cli"]))?;
     check(cargo().args(["run", "--release", "--package", "limpet-bench", "--", "proxy"]).args(arguments))
+}
+
+/// Compares the server library with Node's socket.io and socketioxide.
+pub(crate) fn server(arguments: &[String]) -> Result<()> {
+    install::tools(&install::SERVER_BENCH_TOOLS)?;
+    install::node_peers()?;
+    // A workspace of its own; its artefacts lie in ours.
+    let peer = ["build", "--release", "--locked", "--manifest-path", "bench/peers/socketioxide/Cargo.toml"];
+    check(cargo().args(peer).args(["--target-dir", "target/peers"]))?;
+    check(cargo().args(["build", "--release", "--package", "limpet-bench-server"]))?;
+    check(cargo().args(["run", "--release", "--package", "limpet-bench", "--", "server"]).args(arguments))
 }
 
 /// Measures what it costs to choose an endpoint.

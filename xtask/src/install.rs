@@ -29,7 +29,10 @@ pub(crate) const TEST_TOOLS: [Tool; 8] = [
     Tool { program: "chromium", package: "chromium" },
 ];
 
-/// What the benchmarks compare with.
+/// What the benchmark of the server library counts system calls with.
+pub(crate) const SERVER_BENCH_TOOLS: [Tool; 1] = [Tool { program: "strace", package: "strace" }];
+
+/// What the benchmark of the balancer compares with.
 pub(crate) const BENCH_TOOLS: [Tool; 3] = [
     Tool { program: "haproxy", package: "haproxy" },
     Tool { program: "nginx", package: "nginx" },

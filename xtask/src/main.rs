@@ -28,7 +28,7 @@ enum Command {
         #[arg(long, default_value_t = 8000)]
         port: u16,
     },
-    /// Compares the balancer with others, side by side.
+    /// Compares the balancer and the server library with others, side by side.
     #[command(subcommand)]
     Bench(Bench),
     /// Feeds the decoders with made-up input, on the stable toolchain.
@@ -50,6 +50,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// The server library: sessions, messages and broadcasts against Node's socket.io and socketioxide.
+    Server {
+        /// Arguments for the bench program.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// The choice of an endpoint: nanoseconds by algorithm and number of endpoints.
     Choose,
 }
@@ -59,6 +65,7 @@ fn main() -> Result<()> {
         Command::Test { .. } => test::run(&words_after("test")),
         Command::Try { port } => trial::run(port),
         Command::Bench(Bench::Proxy { arguments }) => bench::proxy(&arguments),
+        Command::Bench(Bench::Server { arguments }) => bench::server(&arguments),
         Command::Bench(Bench::Choose) => bench::choose(),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }

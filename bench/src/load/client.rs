@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 use super::source;
 
 /// What a browser sends with a long-polling request.
-const BROWSER_HEADERS: &str = "Connection: keep-alive\r\n\
+pub(crate) const BROWSER_HEADERS: &str = "Connection: keep-alive\r\n\
     sec-ch-ua-platform: \"Linux\"\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\
     sec-ch-ua: \"Chromium\";v=\"142\", \"Google Chrome\";v=\"142\", \"Not_A Brand\";v=\"99\"\r\n\
@@ -19,7 +19,8 @@ const BROWSER_HEADERS: &str = "Connection: keep-alive\r\n\
     Referer: http://chat.example.com/rooms/lobby\r\n\
     Accept-Encoding: gzip, deflate, br, zstd\r\n\
     Accept-Language: en-GB,en;q=0.9\r\n";
-const UPGRADE_HEADERS: &str = "Connection: Upgrade\r\n\
+/// What a browser sends to upgrade a connection.
+pub(crate) const UPGRADE_HEADERS: &str = "Connection: Upgrade\r\n\
     Pragma: no-cache\r\n\
     Cache-Control: no-cache\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\
@@ -130,7 +131,11 @@ pub(super) fn message(payload_bytes: usize) -> (Vec<u8>, Vec<u8>, usize) {
 }
 
 /// A socket bound to the source address of a client, not yet connected.
-pub(super) fn bound_socket(index: usize) -> std::io::Result<Socket> {
+///
+/// # Errors
+///
+/// Fails when the process has too many sockets, or the address too few ports.
+pub(crate) fn bound_socket(index: usize) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&source(index).into())?;
     Ok(socket)

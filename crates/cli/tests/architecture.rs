@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of our crates each crate may use, beside those that only tests use.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("limpet-proto", &[]),
     ("limpet-balancer", &["limpet-proto"]),
     ("limpet-bus", &["limpet-proto"]),
@@ -14,6 +14,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("limpet-cli", &["limpet-balancer", "limpet-server", "limpet-bus"]),
     ("limpet-testkit", &[]),
     ("limpet-bench", &[]),
+    ("limpet-bench-server", &["limpet-server"]),
     ("xtask", &[]),
 ];
 

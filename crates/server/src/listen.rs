@@ -18,12 +18,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{unconstrained, yield_now};
 use tower_service::Service;
 
 use crate::engine::RemoteAddr;
 
 /// How long accepting rests when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many connections are accepted before the others have their turn.
+const ACCEPT_BATCH: u32 = 1024;
 
 /// How much of a request is read at a time; a head may be as long.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -83,7 +87,9 @@ impl Listener {
         let max_connections = u32::try_from(options.max_connections).unwrap_or(u32::MAX).max(1);
         let slots = Arc::new(Semaphore::new(max_connections as usize));
         let http = http(&options);
-        tokio::spawn(accept(listener, http, service, Arc::clone(&slots), ended));
+        // A crowd that comes at once must not wait behind those who are in: what the backlog cannot hold comes again
+        // seconds later.
+        tokio::spawn(unconstrained(accept(listener, http, service, Arc::clone(&slots), ended)));
         Ok(Self { address, end, slots, max_connections })
     }
 
@@ -127,7 +133,13 @@ async fn accept<S>(
     S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
+    let mut batch = 0;
     loop {
+        batch += 1;
+        if batch == ACCEPT_BATCH {
+            batch = 0;
+            yield_now().await;
+        }
         let accepted = async {
             // The semaphore is never closed.
             let slot = Arc::clone(&slots).acquire_owned().await.ok();

@@ -1,4 +1,5 @@
-//! Decides when a timer is moved: only when it would ring too late, since a session's deadline mostly moves away.
+//! Decides when a timer is moved: only when it would ring too late, since a session's deadline mostly moves away. And when
+//! it is looked at: not before it can have rung, for the one task that it wakes.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,12 +19,17 @@ impl<'a> Alarm<'a> {
         Self { sleep, rings_at: None }
     }
 
-    /// Waits until this time or one before it; the caller looks at the clock then.
-    pub(super) fn poll_until(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits until this time or one before it; the caller looks at the clock then. Always to be called by the same task.
+    pub(super) fn poll_until(&mut self, until: Option<Instant>, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let Some(until) = until else { return Poll::Pending };
-        if self.rings_at.is_none_or(|rings_at| until < rings_at) {
-            self.sleep.as_mut().reset(until.into());
-            self.rings_at = Some(until);
+        match self.rings_at {
+            // It has been polled since it was set, so it wakes the task.
+            Some(rings_at) if rings_at <= until && now < rings_at => return Poll::Pending,
+            Some(rings_at) if rings_at <= until => {}
+            _ => {
+                self.sleep.as_mut().reset(until.into());
+                self.rings_at = Some(until);
+            }
         }
         ready!(self.sleep.as_mut().poll(cx));
         self.rings_at = None;

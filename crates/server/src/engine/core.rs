@@ -104,6 +104,11 @@ impl State {
         self.driver.until = until;
     }
 
+    /// Lets the driver sleep on when there is something to send, as it looks for that itself before it waits again.
+    pub(super) fn expect_driver(&mut self) {
+        self.driver.wants_packets = false;
+    }
+
     /// Makes the task of a candidate the driver; the one of the polling session ends.
     pub(super) fn hand_over(&mut self) -> Option<Waker> {
         self.driver.is_websocket = true;

@@ -26,9 +26,9 @@ pub(super) async fn drive<A: Application>(engine: Engine<A>, entry: Arc<Entry<A:
 /// Gives the reason when the session has ended, and none when it has moved.
 fn poll<R>(entry: &Entry<R>, alarm: &mut Alarm<'_>, cx: &mut Context<'_>) -> Poll<Option<CloseReason>> {
     loop {
+        let time = now();
         let until = entry.core.update(|state| {
             let session = &mut state.session;
-            let time = now();
             if session.poll_deadline().is_some_and(|at| time >= at) {
                 session.handle_timeout(time);
             }
@@ -46,7 +46,7 @@ fn poll<R>(entry: &Entry<R>, alarm: &mut Alarm<'_>, cx: &mut Context<'_>) -> Pol
         match until {
             Err(end) => return Poll::Ready(end),
             Ok(until) => {
-                if alarm.poll_until(until, cx).is_pending() {
+                if alarm.poll_until(until, time, cx).is_pending() {
                     return Poll::Pending;
                 }
             }

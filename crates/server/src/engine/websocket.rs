@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use limpet_proto::engineio::packet::PacketType;
 use limpet_proto::engineio::session::{CandidateId, CandidateStep, CloseReason};
@@ -79,9 +79,9 @@ fn turn<R, S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Poll<Turn> {
     let core = &entry.core;
     loop {
+        let time = now();
         let next = core.update(|state| {
             let session = &mut state.session;
-            let time = now();
             if session.poll_deadline().is_some_and(|at| time >= at) {
                 session.handle_timeout(time);
             }
@@ -96,7 +96,9 @@ fn turn<R, S: AsyncRead + AsyncWrite + Unpin>(
             let until = session.poll_deadline();
             // A POST from before the upgrade has the word until it ends.
             let may_read = reads && !session.has_post();
-            state.wait_as_driver(cx, true, until);
+            // The application's answer to a message is looked for when the message has been delivered.
+            let delivers = may_read && socket.has_message();
+            state.wait_as_driver(cx, !delivers, until);
             Ok((until, may_read))
         });
         let (until, may_read) = match next {
@@ -137,28 +139,37 @@ fn turn<R, S: AsyncRead + AsyncWrite + Unpin>(
             if let Some(message) = socket.take_message() {
                 return Poll::Ready(Turn::Deliver(message));
             }
-            match socket.poll_read(cx, &mut |event| take(entry, event)) {
-                Poll::Ready(()) => continue,
-                Poll::Pending => {}
+            match (socket.poll_read(cx, &mut |event| take(entry, event, time)), socket.take_message()) {
+                (_, Some(message)) => return Poll::Ready(Turn::Deliver(message)),
+                (Poll::Ready(()), None) => continue,
+                (Poll::Pending, None) => {}
             }
         }
-        match alarm.poll_until(until, cx) {
+        match alarm.poll_until(until, time, cx) {
             Poll::Ready(()) => {}
             Poll::Pending => return Poll::Pending,
         }
     }
 }
 
-/// Takes what the client sent on the transport; gives what is for the application.
-fn take<R>(entry: &Entry<R>, event: Event) -> Option<Incoming> {
+/// Takes what the client sent on the transport; gives what is for the application, to be delivered in this turn or
+/// behind what is.
+fn take<R>(entry: &Entry<R>, event: Event, time: Instant) -> Option<Incoming> {
     let core = &entry.core;
     match event {
         Event::Packet(kind) => {
-            core.update(|state| state.session.handle_packet(kind, now()));
+            core.update(|state| state.session.handle_packet(kind, time));
             None
         }
         Event::Message(message) => {
-            core.update(|state| state.session.handle_packet(PacketType::Message, now())).then_some(message)
+            let is_taken = core.update(|state| {
+                let is_taken = state.session.handle_packet(PacketType::Message, time);
+                if is_taken {
+                    state.expect_driver();
+                }
+                is_taken
+            });
+            is_taken.then_some(message)
         }
         Event::Garbage => {
             core.update(|state| state.session.handle_garbage());
@@ -270,10 +281,10 @@ async fn finish<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>, mut a
             if socket.has_ended {
                 return match socket.poll_write(cx) {
                     Poll::Ready(_) => socket.poll_shutdown(cx),
-                    Poll::Pending => alarm.poll_until(Some(until), cx),
+                    Poll::Pending => alarm.poll_until(Some(until), now(), cx),
                 };
             }
-            return alarm.poll_until(Some(until), cx);
+            return alarm.poll_until(Some(until), now(), cx);
         }
         Poll::Ready(())
     })

@@ -95,6 +95,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.frames.push_batch(version, batch, self.deflate_from);
     }
 
+    pub(super) fn has_message(&self) -> bool {
+        self.first.is_some()
+    }
+
     pub(super) fn take_message(&mut self) -> Option<Incoming> {
         let message = self.first.take()?;
         self.first = self.rest.pop_front();
