@@ -1,4 +1,4 @@
-//! Development commands: `cargo xtask test | try | bench`.
+//! Development commands: `cargo xtask test | bench`.
 //!
 //! Each installs what a fresh Debian machine with Rust and Node lacks, says so, and then runs.
 
@@ -6,7 +6,6 @@ mod bench;
 mod install;
 mod run;
 mod test;
-mod trial;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -20,12 +19,6 @@ enum Command {
         /// Arguments for `cargo test`, for example `-p limpet-cli --test browser`, or `-- filter`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
-    },
-    /// Starts three chat replicas and the balancer in front of them, until Ctrl-C.
-    Try {
-        /// The port of the balancer on 127.0.0.1.
-        #[arg(long, default_value_t = 8000)]
-        port: u16,
     },
     /// Compares the balancer with others, side by side.
     #[command(subcommand)]
@@ -48,7 +41,6 @@ enum Bench {
 fn main() -> Result<()> {
     match Command::parse() {
         Command::Test { .. } => test::run(&words_after("test")),
-        Command::Try { port } => trial::run(port),
         Command::Bench(Bench::Proxy { arguments }) => bench::proxy(&arguments),
         Command::Bench(Bench::Choose) => bench::choose(),
     }
