@@ -187,3 +187,32 @@ async fn expect_either(told: &mut mpsc::UnboundedReceiver<Told>) {
     let reason = DisconnectReason::ServerShuttingDown;
     assert!([Told::Disconnecting(reason, 3), Told::Disconnect(reason, 0)].contains(&told), "{told:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_handlers_hold_is_freed_with_the_socket() {
+    let io = Server::new(Options::default());
+    let listening = listen(&io).await;
+    let token = std::sync::Arc::new(());
+    let held = std::sync::Arc::downgrade(&token);
+    io.on_connection(move |socket: Socket| {
+        let token = token.clone();
+        async move {
+            let (own, for_end) = (socket.clone(), socket.clone());
+            socket.on("never", move |_: Socket| {
+                let _held = (&token, &own);
+                std::future::ready(())
+            });
+            socket.on_disconnect(move |_: Socket, _| {
+                assert!(!for_end.connected());
+                std::future::ready(())
+            });
+        }
+    });
+    run(&[&listening], r#"await Promise.all([connected(), connected("", { transports: ["websocket"] })]);"#).await;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    // The handler of the namespace holds one.
+    while held.strong_count() > 1 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(held.strong_count(), 1);
+}

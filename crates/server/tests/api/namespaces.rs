@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use limpet_server::{Ack, ConnectError, Options, Server, Socket, engine};
+use limpet_server::{Ack, ConnectError, Options, Parser, Server, Socket, engine};
 use serde_json::{Value, json};
 
 use crate::script::{listen, run, start};
@@ -190,6 +190,68 @@ async fn a_namespace_may_be_made_before_the_runtime() {
         await once(socket, "hi");
         socket.emit("leave");
         await once(socket, "disconnect");
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_msgpack_parser_carries_the_same() {
+    let io = Server::new(Options { parser: Parser::Msgpack, ..Options::default() });
+    let listening = listen(&io).await;
+    io.of("/").middleware(|socket: Socket| async move {
+        let auth: Value = socket.handshake().auth().unwrap();
+        if auth["ok"] == true { Ok(()) } else { Err(ConnectError::new("no").with_data(&7)) }
+    });
+    io.on_connection(|socket: Socket| async move {
+        socket.on("echo", |socket: Socket, value: Value, bytes: bytes::Bytes, ack: Ack| async move {
+            socket.emit("echo", (value, bytes.clone())).unwrap();
+            let back: bytes::Bytes = socket.emit_with_ack("back", (bytes,)).await.unwrap();
+            ack.send((back.len(), back)).unwrap();
+        });
+    });
+    run(
+        &[&listening],
+        r#"
+        import parser from "socket.io-msgpack-parser";
+        const error = (await once(open("/", { parser, auth: {} }), "connect_error"))[0];
+        assert.deepEqual([error.message, error.data], ["no", 7]);
+        for (const transports of [["polling"], ["websocket"]]) {
+            const socket = await connected("/", { parser, transports, auth: { ok: true } });
+            socket.on("back", (bytes, answer) => answer(Buffer.concat([bytes, bytes])));
+            const echo = once(socket, "echo");
+            const value = { a: [1, -2.5, "ü", null, true, { b: 4294967296 }] };
+            const acked = new Promise((resolve) => socket.emit("echo", value, Buffer.from([1, 2]), (...all) => resolve(all)));
+            const [back, bytes] = await echo;
+            assert.deepEqual([back, Buffer.from(bytes)], [value, Buffer.from([1, 2])]);
+            const [length, doubled] = await acked;
+            assert.deepEqual([length, Buffer.from(doubled)], [4, Buffer.from([1, 2, 1, 2])]);
+        }
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_mounted_in_axum() {
+    let io = Server::new(Options::default());
+    io.on_connection(|socket: Socket| async move {
+        socket.on("echo", |_: Socket, text: String, ack: Ack| async move { ack.send(text).unwrap() });
+    });
+    let hello = axum::routing::get(|| async { "hello" });
+    let app: axum::Router = axum::Router::new().route("/", hello).route_service("/socket.io/", io.service());
+    // The service keeps the server.
+    drop(io);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    crate::script::run_at(
+        vec![url],
+        r#"
+        assert.equal(await (await fetch(urls[0])).text(), "hello");
+        for (const options of [{ transports: ["polling"] }, { transports: ["websocket"] }, {}]) {
+            assert.equal(await ask(await connected("", options), "echo", "x"), "x");
+        }
         "#,
     )
     .await;
