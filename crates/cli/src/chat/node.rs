@@ -326,3 +326,54 @@ fn now() -> u64 {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use limpet_bus::Local;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(30);
+
+    async fn start(name: &str, bus: &Arc<Local>) -> Node {
+        Node::start(name, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), bus.clone()).await.unwrap()
+    }
+
+    /// Lets the tasks run until a condition holds.
+    async fn until(what: &str, condition: impl Fn() -> bool) {
+        let end = Instant::now() + SOON;
+        while !condition() {
+            assert!(Instant::now() < end, "{what} did not come about");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_starts_is_told_what_was_said_and_one_that_ends_leaves_nothing_behind() {
+        let bus = Arc::new(Local::new());
+        let first = start("node 1", &bus).await;
+        let message = Message {
+            id: "a-0".to_owned(),
+            from: "Anna".to_owned(),
+            room: Some("harbour".to_owned()),
+            to: None,
+            text: "before".to_owned(),
+            at: 1,
+            node: "node 1".to_owned(),
+        };
+        first.chat.history().add(Kept { key: "room:harbour".to_owned(), message: message.clone() });
+
+        let second = start("node 2", &bus).await;
+        until("the history", || second.chat.history().of("room:harbour") == [message.clone()]).await;
+
+        let gone = Arc::downgrade(&first.chat);
+        first.stop().await;
+        until("the end of the first node", || gone.upgrade().is_none()).await;
+        let asked = Instant::now();
+        assert!(second.chat.io.fetch_sockets().await.missing.is_empty());
+        assert!(asked.elapsed() < second.chat.io.options().request_timeout, "nobody waits for the node that has ended");
+        second.stop().await;
+    }
+}
