@@ -1,4 +1,4 @@
-//! Development commands: `cargo xtask test | try | bench | fuzz`.
+//! Development commands: `cargo xtask test | bench | fuzz`.
 //!
 //! Each installs what a fresh Debian machine with Rust and Node lacks, says so, and then runs.
 
@@ -7,7 +7,6 @@ mod fuzz;
 mod install;
 mod run;
 mod test;
-mod trial;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -21,12 +20,6 @@ enum Command {
         /// Arguments for `cargo test`, for example `-p limpet-cli --test browser`, or `-- filter`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
-    },
-    /// Starts three chat replicas and the balancer in front of them, until Ctrl-C.
-    Try {
-        /// The port of the balancer on 127.0.0.1.
-        #[arg(long, default_value_t = 8000)]
-        port: u16,
     },
     /// Compares the balancer and the server library with others, side by side.
     #[command(subcommand)]
@@ -63,7 +56,6 @@ enum Bench {
 fn main() -> Result<()> {
     match Command::parse() {
         Command::Test { .. } => test::run(&words_after("test")),
-        Command::Try { port } => trial::run(port),
         Command::Bench(Bench::Proxy { arguments }) => bench::proxy(&arguments),
         Command::Bench(Bench::Server { arguments }) => bench::server(&arguments),
         Command::Bench(Bench::Choose) => bench::choose(),

@@ -122,6 +122,36 @@ impl Limpet {
     }
 }
 
+/// A running `limpet demo`. It is killed on drop.
+#[derive(Debug)]
+pub struct Demo {
+    /// Where its balancer accepts clients.
+    pub address: SocketAddr,
+    /// The process, for commands, signals and what it says.
+    pub process: Process,
+}
+
+impl Demo {
+    /// Starts the demonstration on free ports and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends before.
+    pub fn start(binary: &str) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command.args(["demo", "--listen", "127.0.0.1:0"]);
+        let process = Process::spawn("limpet demo", &mut command)?;
+        let address = process.wait_for("its listener", listener_address)?;
+        process.wait_for("`ready`", |line| line.starts_with("ready").then_some(()))?;
+        Ok(Self { address, process })
+    }
+
+    /// The base URL for HTTP clients, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
 /// A file with one cluster key, shared by several balancers.
 #[derive(Debug)]
 pub struct KeyFile {

@@ -207,6 +207,14 @@ pub fn browser(url: &str, arguments: &[&str]) -> Result<Client> {
     Client::start("browser.js", node("browser.js")?, url, arguments)
 }
 
+/// Starts Chromium with two users of the chat at this URL; it prints what is to be typed into the demonstration.
+///
+/// # Errors
+/// When it does not start.
+pub fn chat_browser(url: &str, arguments: &[&str]) -> Result<Client> {
+    Client::start("chat-browser.js", node("chat-browser.js")?, url, arguments)
+}
+
 /// The ports of some addresses as the clients take them: separated by commas.
 #[must_use]
 pub fn ports(addresses: &[SocketAddr]) -> String {

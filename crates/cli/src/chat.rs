@@ -1,0 +1,78 @@
+//! `limpet chat`: one node of the chat that shows what a balancer and a bus do.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use limpet_bus::Local;
+
+use crate::chat::name::Name;
+use crate::chat::node::Node;
+use crate::failure::{Failure, print};
+use crate::stop;
+
+mod conversation;
+mod history;
+pub(crate) mod name;
+pub(crate) mod node;
+mod pace;
+mod page;
+mod people;
+
+/// Runs one node of the chat, a small application on Limpet's Socket.IO server.
+#[derive(Args)]
+#[command(after_help = "Example:\n  \
+    limpet chat --listen :3000 --name anemone\n\n\
+    Pages: /sticky (who and where), /sticky/chat, /sticky/mypage; /health for probes; /headers shows what arrived.\n\
+    It knows nothing of other nodes yet; \"limpet demo\" shows several that are joined.")]
+pub(crate) struct Chat {
+    /// Address to listen on: IP:PORT, or :PORT for all addresses, IPv4 and IPv6
+    #[arg(long, value_name = "ADDR", env = "LIMPET_LISTEN", hide_env_values = true, default_value = "127.0.0.1:3000")]
+    #[arg(value_parser = address)]
+    listen: SocketAddr,
+    /// Name of this node on the pages [default: the name of the machine]
+    #[arg(long, value_name = "NAME", env = "LIMPET_NAME", hide_env_values = true, value_parser = node_name)]
+    name: Option<String>,
+}
+
+impl Chat {
+    /// Serves until told to stop.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let name = self.name.unwrap_or_else(machine);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+        runtime.block_on(async {
+            let node = Node::start(&name, self.listen, Arc::new(Local::new()))
+                .await
+                .with_context(|| format!("cannot listen on {}", self.listen))?;
+            let told = stop::listen().context("cannot listen to signals")?;
+            print(&format!("chat {name} http://{}\nready\n", node.address()))?;
+            told.await;
+            node.stop().await;
+            Ok(())
+        })
+    }
+}
+
+/// Reads an address to listen on.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').and_then(|port| port.parse().ok());
+    match port {
+        Some(port) => Ok(SocketAddr::from((IpAddr::V6(Ipv6Addr::UNSPECIFIED), port))),
+        None => {
+            text.parse().map_err(|_| "write IP:PORT, such as 127.0.0.1:8000, or :PORT for all addresses".to_owned())
+        }
+    }
+}
+
+/// Reads the name of a node.
+fn node_name(text: &str) -> Result<String, String> {
+    Name::new(text).map(|name| name.as_str().to_owned()).map_err(|wrong| wrong.to_string())
+}
+
+/// Returns the name of the machine, as far as it can be the name of a node.
+fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let short: String = name.trim().chars().take(24).collect();
+    node_name(&short).unwrap_or_else(|_| "node".to_owned())
+}
