@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod hub;
 mod local;
 mod node;
+mod redis;
 mod target;
 
 pub use adapter::{Adapter, BusError, Link, Peers, Receiver, To};
@@ -18,4 +19,5 @@ pub use cluster::{Cluster, Missing, Sockets};
 pub use envelope::{Envelope, Message, SocketInfo};
 pub use local::Local;
 pub use node::NodeId;
+pub use redis::{Redis, RedisOptions};
 pub use target::{Flags, Room, Targets};
