@@ -9,6 +9,9 @@
 //! ```
 //! Answers do not say who answers, so that a node is known here by the number of its answer.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use limpet_proto::socketio::arguments::Arguments;
