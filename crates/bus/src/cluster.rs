@@ -48,7 +48,7 @@ pub trait Sockets: Send + Sync + 'static {
     /// Describes sockets.
     fn fetch(&self, targets: &Targets) -> Vec<SocketInfo>;
 
-    /// Names the rooms that have sockets, those of single sockets among them.
+    /// Names the rooms that have sockets, without those that are single sockets' own.
     fn rooms(&self) -> Vec<Room>;
 
     /// Takes an event of another server.

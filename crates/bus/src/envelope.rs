@@ -95,7 +95,7 @@ pub enum Message {
     Rooms {
         /// The name of the request.
         request: RequestId,
-        /// The rooms of the node, those of single sockets among them.
+        /// The rooms of the node; some nodes name those of single sockets too.
         rooms: Vec<Room>,
     },
     /// An event for the servers themselves.

@@ -7,6 +7,7 @@
 
 pub mod adapter;
 pub mod cluster;
+mod emitter;
 pub mod envelope;
 pub mod hub;
 mod local;
@@ -16,6 +17,7 @@ mod target;
 
 pub use adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 pub use cluster::{Cluster, Missing, Sockets};
+pub use emitter::Emitter;
 pub use envelope::{Envelope, Message, SocketInfo};
 pub use local::Local;
 pub use node::NodeId;

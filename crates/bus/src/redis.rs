@@ -20,7 +20,8 @@ use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 use crate::envelope::{Envelope, Message, RequestId};
 use crate::node::NodeId;
 use crate::target::Targets;
-use classic::{Channels, Place, Received};
+pub(crate) use classic::Channels;
+use classic::{Place, Received};
 use connection::{Connections, Listens};
 
 /// How many requests for ids alone may wait for their answer at a time; more are not answered.

@@ -4,6 +4,7 @@
 
 mod check;
 mod config;
+mod emit;
 mod failure;
 mod key;
 mod load;
@@ -36,6 +37,7 @@ enum Command {
     Proxy(Box<proxy::Proxy>),
     Run(run::Run),
     Check(check::Check),
+    Emit(emit::Emit),
     Config(config::Config),
     Key(key::Key),
 }
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Proxy(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Emit(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Key(command) => command.run(),
     };

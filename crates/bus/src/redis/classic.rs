@@ -43,7 +43,7 @@ mod kind {
 
 /// The channels of one namespace.
 #[derive(Debug, Clone)]
-pub(super) struct Channels {
+pub(crate) struct Channels {
     namespace: Arc<str>,
     broadcast: String,
     request: String,
@@ -70,7 +70,7 @@ pub(super) enum Received {
 }
 
 impl Channels {
-    pub(super) fn new(key: &str, namespace: &str) -> Self {
+    pub(crate) fn new(key: &str, namespace: &str) -> Self {
         Self {
             namespace: namespace.into(),
             broadcast: format!("{key}#{namespace}#"),
@@ -122,7 +122,7 @@ impl Channels {
 
     /// Writes a message of `node` to the others: its channel and its bytes. `specific` says that answers go to a channel
     /// of the node that asked. `None` for a message that this form has no need of.
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         node: &NodeId,
         to: Option<&NodeId>,
