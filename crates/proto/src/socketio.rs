@@ -5,5 +5,7 @@
 
 pub mod arguments;
 pub mod connection;
+pub mod decoder;
+pub mod msgpack;
 pub mod packet;
 pub mod parser;

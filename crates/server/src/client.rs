@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 use crate::ack::Ack;
 use crate::acks::Waiter;
 use crate::emitter::acks;
-use crate::engine::{CloseReason, Connection, Handshake, Incoming, Receiver};
+use crate::engine::{CloseReason, Connection, Handshake, Incoming, Receiver, Version};
 use crate::error::ConnectError;
 use crate::event::Event;
 use crate::queue::{Job, panic_text};
@@ -49,14 +49,18 @@ struct State {
 
 impl Client {
     pub(crate) fn open(server: Arc<ServerInner>, connection: &Connection, handshake: Arc<Handshake>) -> Arc<Self> {
-        let machine = server.machine();
+        let mut machine = server.machine(connection);
+        let first = machine.handle_open();
         let client = Arc::new(Self {
             connection: connection.clone(),
             handshake,
-            protocol: 5,
+            protocol: if connection.version() == Version::V3 { 4 } else { 5 },
             state: Mutex::new(State { machine, sockets: Vec::new(), is_closed: false, timer: None }),
             server,
         });
+        if let Some(received) = first {
+            client.take(received);
+        }
         client.limit_connect_time();
         client
     }
@@ -122,11 +126,20 @@ impl Client {
     }
 
     fn too_late(&self) {
-        let is_late = self.lock().machine.poll_deadline().is_some();
+        let is_late = self.lock().machine.handle_timeout(now());
         if is_late {
             tracing::debug!(sid = ?self.connection.sid(), "no namespace was joined in time");
-            self.connection.close(CloseReason::ForcedClose, false);
+            self.cut_off();
         }
+    }
+
+    /// Ends a client that does not do as it should.
+    fn cut_off(&self) {
+        let sockets = std::mem::take(&mut self.lock().sockets);
+        for socket in sockets {
+            socket.close(DisconnectReason::ForcedServerClose);
+        }
+        self.connection.close(CloseReason::ForcedClose, false);
     }
 
     /// Acts on what was received; returns the socket whose queue may be full.
@@ -137,7 +150,7 @@ impl Client {
                 None
             }
             Received::Event { namespace, id, arguments } => {
-                let socket = self.socket(&namespace)?;
+                let socket = self.socket(&namespace).filter(Socket::connected)?;
                 let ack = id.map_or_else(Ack::default, |id| Ack::wanted(socket.clone(), id));
                 socket.submit_here(Job::Event(Event { arguments, ack }));
                 Some(socket)
@@ -238,6 +251,9 @@ impl Client {
                 let reply = self.server.connect_reply(self.protocol, socket);
                 if socket.connect(&reply) {
                     socket.run_here(Job::Connection);
+                } else {
+                    // A middleware has disconnected it and let it in.
+                    self.refuse(name, &ConnectError::new("disconnected"));
                 }
             }
             Err(error) => {
@@ -295,8 +311,12 @@ impl Client {
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(sid = ?self.connection.sid(), %error, "a client sends what is no packet");
-                self.connection.close(CloseReason::ForcedClose, false);
+                tracing::debug!(sid = ?self.connection.sid(), %error, "a client breaks the rules");
+                if error.is_about_state() {
+                    self.cut_off();
+                } else {
+                    self.connection.close(CloseReason::ForcedClose, false);
+                }
             }
         }
     }

@@ -2,36 +2,56 @@
 //!
 //! What happens to a session is decided by [`limpet_proto::engineio::session`]; here are the requests and the sockets.
 
+mod alarm;
 mod application;
 mod connection;
+mod core;
 mod cors;
+mod driver;
 mod error;
 mod handshake;
+mod hooks;
 mod options;
+mod polling;
 mod query;
+mod request;
+mod respond;
+mod sid;
+mod table;
+mod upgrade;
+mod websocket;
 
 use std::convert::Infallible;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
+use limpet_proto::engineio::session::{Config, Session};
 use tower_service::Service;
 
 pub use application::{Application, Incoming, Receiver};
-pub use connection::{Connection, SendError};
+pub use connection::Connection;
 pub use cors::{Cors, Origins};
 pub use error::{ConnectionError, Context, ErrorCode};
 pub use handshake::Handshake;
 pub use limpet_proto::engineio::message::Message;
-pub use limpet_proto::engineio::session::CloseReason;
+pub use limpet_proto::engineio::session::{CloseReason, SendError};
 pub use limpet_proto::engineio::sid::Sid;
 pub use limpet_proto::engineio::{Transport, Version};
 pub use options::{AllowRequest, CookieOptions, GenerateId, Options, SameSite};
+
+use self::core::{Core, Entry, now};
+use hooks::Hooks;
+use request::{Purpose, Query, Refusal};
+use respond::Answer;
+use table::Table;
 
 /// An extension of a request: where it came from. Our own listener sets it; with another one, set it in a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,15 +67,40 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// An Engine.IO server. Clones are the same server.
 pub struct Engine<A: Application>(Arc<Inner<A>>);
 
-struct Inner<A> {
+struct Inner<A: Application> {
     options: Options,
+    path: String,
+    config: Arc<Config>,
     application: A,
+    table: Table<A::Receiver>,
+    hooks: Hooks,
+    /// Whether new sessions are refused.
+    refuses: AtomicBool,
+    /// Whether sessions are closed as soon as they begin.
+    closes: AtomicBool,
 }
 
 impl<A: Application> Engine<A> {
     /// Makes a server.
     pub fn new(options: Options, application: A) -> Self {
-        Self(Arc::new(Inner { options, application }))
+        let config = Config {
+            ping_interval: options.ping_interval,
+            ping_timeout: options.ping_timeout,
+            upgrade_timeout: options.upgrade_timeout,
+            max_payload_bytes: options.max_payload_bytes,
+            max_queued_messages: options.max_queued_messages,
+            max_queued_bytes: options.max_queued_bytes,
+        };
+        Self(Arc::new(Inner {
+            path: options.normalized_path(),
+            options,
+            config: Arc::new(config),
+            application,
+            table: Table::new(),
+            hooks: Hooks::default(),
+            refuses: AtomicBool::new(false),
+            closes: AtomicBool::new(false),
+        }))
     }
 
     /// Returns the application.
@@ -70,33 +115,48 @@ impl<A: Application> Engine<A> {
 
     /// Returns how many sessions there are.
     pub fn sessions(&self) -> usize {
-        0
+        self.0.table.len()
     }
 
     /// Returns the sessions that there are now.
     pub fn connections(&self) -> Vec<Connection> {
-        Vec::new()
+        self.0.table.all().into_iter().map(|entry| Connection(Arc::clone(&entry.core))).collect()
     }
 
-    /// Closes every session and refuses new ones from now on.
-    pub fn close(&self) {}
+    /// Closes every session, and from now on refuses new ones.
+    pub fn close(&self) {
+        self.refuse_new();
+        self.0.closes.store(true, Ordering::SeqCst);
+        for connection in self.connections() {
+            connection.close(CloseReason::ServerShuttingDown, true);
+        }
+    }
 
-    /// Refuses new sessions from now on with a 503; those that there are go on.
-    pub fn refuse_new(&self) {}
+    /// Refuses new sessions from now on, with a 503; those that there are go on.
+    pub fn refuse_new(&self) {
+        self.0.refuses.store(true, Ordering::SeqCst);
+    }
 
     /// Calls `hook` for every request that is refused; the last hook counts.
     pub fn on_connection_error(&self, hook: impl Fn(&ConnectionError) + Send + Sync + 'static) {
-        drop(hook);
+        self.0.hooks.set_connection_error(Arc::new(hook));
     }
 
-    /// Lets `hook` change the headers of the response that opens a session; the last hook counts.
+    /// Lets `hook` change the headers of the response that opens a session, given those of the request; the last hook
+    /// counts.
     pub fn on_initial_headers(&self, hook: impl Fn(&mut HeaderMap, &HeaderMap) + Send + Sync + 'static) {
-        drop(hook);
+        self.0.hooks.set_initial_headers(Arc::new(hook));
     }
 
     /// Lets `hook` change the headers of every response of a session, given those of the request; the last hook counts.
     pub fn on_headers(&self, hook: impl Fn(&mut HeaderMap, &HeaderMap) + Send + Sync + 'static) {
-        drop(hook);
+        self.0.hooks.set_headers(Arc::new(hook));
+    }
+
+    /// Returns whether a request of this path is taken: one that begins with ours, as in Node. A request for the path
+    /// without its last slash is not.
+    pub fn matches(&self, path: &str) -> bool {
+        path.starts_with(&self.0.path)
     }
 
     /// Answers a request; one of another path with a 404.
@@ -106,8 +166,86 @@ impl<A: Application> Engine<A> {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        drop(request);
-        Response::default()
+        if !self.matches(request.uri().path()) {
+            return respond::empty(StatusCode::NOT_FOUND);
+        }
+        let (mut parts, body) = request.into_parts();
+        let cors = self.0.options.cors.as_ref();
+        if let (Some(cors), &Method::OPTIONS) = (cors, &parts.method) {
+            let mut answer = respond::empty(StatusCode::NO_CONTENT);
+            cors.write_preflight(&parts.headers, answer.headers_mut());
+            return answer;
+        }
+        let uri = parts.uri.clone();
+        let query = Query::read(uri.query().unwrap_or_default());
+        let upgrade = request::is_upgrade(&parts);
+        let answer = self.answer(&mut parts, &query, upgrade, body).await;
+        let mut answer = answer.unwrap_or_else(|refusal| self.refuse(&parts, &query, upgrade, refusal));
+        if let Some(cors) = cors {
+            cors.write(&parts.headers, answer.headers_mut());
+        }
+        answer
+    }
+
+    async fn answer<B>(
+        &self,
+        parts: &mut http::request::Parts,
+        query: &Query<'_>,
+        upgrade: bool,
+        body: B,
+    ) -> Result<Answer, Refusal>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let purpose = self.check(parts, query, upgrade)?;
+        if matches!(purpose, Purpose::Open) && self.0.refuses.load(Ordering::Relaxed) {
+            return Ok(respond::empty(StatusCode::SERVICE_UNAVAILABLE));
+        }
+        match purpose {
+            purpose if upgrade => self.handle_upgrade(parts, query, purpose).await,
+            Purpose::Open => self.open_polling(parts, query).await,
+            Purpose::Session(entry) => self.handle_polling(&entry, parts, query, body).await,
+        }
+    }
+
+    fn new_sid(&self, handshake: &Handshake) -> Result<Sid, Refusal> {
+        let sid = match &self.0.options.generate_id {
+            Some(generate) => (generate.0)(handshake),
+            None => sid::generate(),
+        };
+        let is_new = |sid: &Sid| self.0.table.get(sid.as_str()).is_none();
+        sid.filter(is_new).ok_or_else(|| Refusal::new(ErrorCode::BadRequest, Context::IdGenerationError))
+    }
+
+    fn new_core(&self, sid: Sid, handshake: &Handshake, upgrades: bool) -> Core {
+        let session = Session::new(
+            Arc::clone(&self.0.config),
+            handshake.version(),
+            handshake.transport(),
+            &sid,
+            upgrades,
+            self.0.options.initial_packet.as_ref(),
+            now(),
+        );
+        Core::new(sid, handshake.address(), session)
+    }
+
+    /// Tells the application of a session and puts it in the table.
+    fn open(&self, core: Arc<Core>, handshake: Arc<Handshake>) -> Result<Arc<Entry<A::Receiver>>, Refusal> {
+        let connection = Connection(Arc::clone(&core));
+        let receiver = self.0.application.open(&connection, handshake);
+        let entry = Arc::new(Entry { core, receiver });
+        if !self.0.table.insert(&entry) {
+            connection.close(CloseReason::TransportError, true);
+            entry.receiver.close(CloseReason::TransportError);
+            return Err(Refusal::new(ErrorCode::BadRequest, Context::IdGenerationError));
+        }
+        if self.0.closes.load(Ordering::SeqCst) {
+            connection.close(CloseReason::ServerShuttingDown, true);
+        }
+        Ok(entry)
     }
 }
 
@@ -117,8 +255,8 @@ impl<A: Application> Clone for Engine<A> {
     }
 }
 
-impl<A: Application + std::fmt::Debug> std::fmt::Debug for Engine<A> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<A: Application> fmt::Debug for Engine<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("sessions", &self.sessions()).finish_non_exhaustive()
     }
 }

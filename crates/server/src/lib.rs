@@ -1,4 +1,80 @@
-//! The Socket.IO server library.
+//! A Socket.IO server for Rust applications, to which unmodified `socket.io-client`s of 3.x and 4.x connect, and of 2.x if
+//! [`engine::Options::allow_eio3`] is on.
+//!
+//! # A server
+//! ```no_run
+//! use limpet_server::{Ack, Options, Server, Socket};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> std::io::Result<()> {
+//!     let io = Server::new(Options::default());
+//!     io.on_connection(|socket: Socket| async move {
+//!         println!("{} is here", socket.id());
+//!         socket.on("say", |socket: Socket, room: String, text: String| async move {
+//!             socket.to(&room).emit("said", (socket.id(), text)).ok();
+//!         });
+//!         socket.on("join", |socket: Socket, room: String, ack: Ack| async move {
+//!             socket.join(room);
+//!             ack.send(socket.rooms().len()).ok();
+//!         });
+//!         socket.on_disconnect(|socket: Socket, reason| async move { println!("{} is gone: {reason}", socket.id()) });
+//!     });
+//!     let _listening = io.bind("127.0.0.1:3000").await?;
+//!     std::future::pending().await
+//! }
+//! ```
+//!
+//! # In axum
+//! [`Server::service`] is a tower service for HTTP/1.1 requests, polling and WebSocket alike:
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! use axum::{Router, routing::get};
+//! use limpet_server::{Options, Server};
+//! let io = Server::new(Options::default());
+//! let app: Router = Router::new().route("/", get(|| async { "hello" })).route_service("/socket.io/", io.service());
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! axum::serve(listener, app).await
+//! # }
+//! ```
+//!
+//! # Arguments
+//! Events carry what serde can write and read. What is sent follows one rule everywhere: a tuple is several arguments,
+//! `()` is none, anything else is one (an array of fixed size is a tuple to serde; `([1, 2],)` sends it as one argument).
+//! `bytes::Bytes` anywhere in them travel as binary attachments. Handlers name the types that they want, see
+//! [`EventHandler`].
+//!
+//! # Rooms
+//! A socket [joins](Socket::join) rooms, and is always in the room of its own id. [`Broadcast`] says who is meant: by
+//! rooms, by what is left out, on all nodes or on this one. Who is meant gets an event once.
+//! ```no_run
+//! # fn example(io: limpet_server::Server, socket: limpet_server::Socket) -> Result<(), limpet_server::EmitError> {
+//! socket.join(["news", "sport"]);
+//! io.to("news").except("muted").emit("headline", "it rains")?;
+//! socket.broadcast().volatile().emit("typing", ())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Acknowledgements
+//! A handler whose last parameter is an [`Ack`] answers the client. The server asks a client by
+//! [`Socket::emit_with_ack`], and many at once by [`Broadcast::emit_with_ack`]. A handler may wait for an answer of the
+//! client that it serves.
+//!
+//! # Several servers
+//! An [`Adapter`] joins servers: [`Local`] those of one process. Broadcasts, [`Broadcast::fetch_sockets`],
+//! [`Broadcast::sockets_join`] and the like then mean the sockets of all of them, and
+//! [`Server::server_side_emit`] reaches the servers themselves. To write an adapter see [`limpet_bus::adapter`].
+//!
+//! # What is bounded
+//! | what | by | beyond it |
+//! |---|---|---|
+//! | messages and bytes that wait for a client | [`engine::Options::max_queued_messages`], [`engine::Options::max_queued_bytes`] | the client is disconnected; volatile events are dropped before |
+//! | events that wait for a handler | [`Options::max_waiting_events`] | the client is not read until there is room |
+//! | answers that a client owes | [`Options::max_waiting_acks`] | [`AckError::TooMany`] |
+//! | size of a message | [`engine::Options::max_payload_bytes`] | the client is disconnected |
+//! | attachments of a packet | [`Options::max_attachments`] | the client is disconnected |
+//! | namespaces of a client | [`Options::max_namespaces_per_client`] | the client is disconnected |
+//! | time without a namespace | [`Options::connect_timeout`] | the client is disconnected |
 #![forbid(unsafe_code)]
 
 pub mod engine;

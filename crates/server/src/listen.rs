@@ -1,41 +1,73 @@
-//! Decides how a server listens by itself: accepting, limits, requests of other paths, and the end.
+//! Decides how a server listens by itself: accepting, limits, and the end.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower_service::Service;
+
+use crate::engine::RemoteAddr;
+
+/// How long accepting rests when the system has no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How much of a request is read at a time; a head may be as long.
+const HEAD_BYTES: usize = 16 * 1024;
 
 /// How to listen.
 #[derive(Debug, Clone)]
 pub struct ListenOptions {
     /// How many connections may wait to be accepted; 4,096, or what the system allows.
     pub backlog: u32,
-    /// The most connections at once; 1,000,000. More wait to be accepted.
+    /// The most HTTP connections at once; 100,000. More wait to be accepted. A WebSocket does not count: sessions are
+    /// the application's to limit.
     pub max_connections: usize,
-    /// How long the head of a request may take; 30 s.
+    /// How long the head of a request may take; 30 s. An idle connection is closed after as long.
     pub header_timeout: Duration,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 4096, max_connections: 1_000_000, header_timeout: Duration::from_secs(30) }
+        Self { backlog: 4096, max_connections: 100_000, header_timeout: Duration::from_secs(30) }
     }
+}
+
+/// What the connections are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Nothing.
+    No,
+    /// To end after the request in progress.
+    Gracefully,
+    /// To end now.
+    Now,
 }
 
 /// A listener at work. Dropping it stops accepting; connections go on.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
+    end: watch::Sender<End>,
+    slots: Arc<Semaphore>,
+    max_connections: u32,
 }
 
 impl Listener {
-    /// Binds `address` and serves every connection by clones of `service`. Must be called in a Tokio runtime.
+    /// Binds `address` and serves every connection by clones of `service`, whose requests carry a [`RemoteAddr`]. Must be
+    /// called in a Tokio runtime.
     ///
     /// # Errors
     /// When the address cannot be bound.
@@ -44,8 +76,14 @@ impl Listener {
         S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
     {
-        let _ = (options, service);
-        Ok(Self { address })
+        let listener = bind(address, options.backlog)?;
+        let address = listener.local_addr()?;
+        let (end, ended) = watch::channel(End::No);
+        let max_connections = u32::try_from(options.max_connections).unwrap_or(u32::MAX).max(1);
+        let slots = Arc::new(Semaphore::new(max_connections as usize));
+        let http = http(&options);
+        tokio::spawn(accept(listener, http, service, Arc::clone(&slots), ended));
+        Ok(Self { address, end, slots, max_connections })
     }
 
     /// Returns the address that is bound.
@@ -53,9 +91,107 @@ impl Listener {
         self.address
     }
 
-    /// Stops accepting at once, and ends when every connection has ended or `within` has passed; what is left is cut.
-    /// Sessions are to be closed first: a WebSocket counts as a connection.
+    /// Stops accepting at once and lets requests in progress end, within the given time; what is left then is cut.
+    /// WebSockets are not waited for: their sessions are the engine's to close.
     pub async fn close(self, within: Duration) {
-        let _ = within;
+        self.end.send_replace(End::Gracefully);
+        let all = self.slots.acquire_many(self.max_connections);
+        tokio::time::timeout(within, all).await.ok();
+        self.end.send_replace(End::Now);
     }
+}
+
+fn http(options: &ListenOptions) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(HEAD_BYTES);
+    http
+}
+
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn accept<S>(
+    listener: TcpListener,
+    http: http1::Builder,
+    service: S,
+    slots: Arc<Semaphore>,
+    mut ended: watch::Receiver<End>,
+) where
+    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    loop {
+        let accepted = async {
+            // The semaphore is never closed.
+            let slot = Arc::clone(&slots).acquire_owned().await.ok();
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            biased;
+            _ = ended.changed() => return,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                stream.set_nodelay(true).ok();
+                tokio::spawn(serve(stream, address, http.clone(), service.clone(), slot, ended.clone()));
+            }
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Returns whether only one connection failed, before it was accepted.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+async fn serve<S>(
+    stream: TcpStream,
+    address: SocketAddr,
+    http: http1::Builder,
+    service: S,
+    slot: Option<OwnedSemaphorePermit>,
+    mut ended: watch::Receiver<End>,
+) where
+    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(RemoteAddr(address));
+        service.clone().call(request)
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let mut is_told = true;
+    loop {
+        tokio::select! {
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                break;
+            }
+            told = ended.changed(), if is_told => match (told, *ended.borrow()) {
+                (Ok(()), End::Now) => break,
+                (Ok(()), End::Gracefully) => connection.as_mut().graceful_shutdown(),
+                (Ok(()), End::No) => {}
+                // The listener was dropped; nothing more will be said.
+                (Err(_), _) => is_told = false,
+            },
+        }
+    }
+    drop(slot);
 }

@@ -267,14 +267,14 @@ impl Server {
 
 impl ServerInner {
     /// Returns what reads the packets of a new client.
-    pub(crate) fn machine(&self) -> Machine {
+    pub(crate) fn machine(&self, connection: &Connection) -> Machine {
         let options = &self.options;
         let limits = Limits {
             connect_timeout: options.connect_timeout,
             max_attachments: options.max_attachments,
             max_namespaces: options.max_namespaces_per_client,
         };
-        Machine::new(options.parser, limits, crate::client::now())
+        Machine::new(options.parser, connection.version(), limits, crate::client::now())
     }
 
     /// Returns the namespace that a client asks for, and counts it as a user; `None` if there is none.

@@ -243,6 +243,32 @@ impl Verdict {
     }
 }
 
+/// The parsers of Socket.IO's own packages, which answer what `parsers.js` says.
+#[derive(Debug)]
+pub struct Parsers(Process);
+
+impl Parsers {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub fn start() -> Result<Self> {
+        let process = Process::spawn("parsers", &mut node("parsers.js")?)?;
+        process.wait_for("that it is ready", |line| (line == "ready").then_some(()))?;
+        Ok(Self(process))
+    }
+
+    /// Asks a question and waits for the answer.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub fn ask(&mut self, question: &Value) -> Result<Value> {
+        let before = self.0.line_count();
+        self.0.send_line(&question.to_string())?;
+        self.0.wait_for_after(before, "an answer", |line| serde_json::from_str(line).ok())
+    }
+}
+
 /// The folder of the peers.
 #[must_use]
 pub fn folder() -> PathBuf {

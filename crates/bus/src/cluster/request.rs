@@ -172,6 +172,11 @@ impl Requests {
         self.lock().len()
     }
 
+    #[cfg(test)]
+    pub(super) fn any(&self) -> Option<RequestId> {
+        self.lock().keys().next().cloned()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Request>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

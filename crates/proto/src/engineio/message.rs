@@ -31,23 +31,27 @@ struct Inner {
 impl Message {
     /// Makes a text message out of what the application says; the digit of a message goes in front of it.
     pub fn text(text: &str) -> Self {
-        let mut payload = Vec::with_capacity(1 + text.len());
-        payload.push(PacketType::Message.digit());
-        payload.extend_from_slice(text.as_bytes());
-        Self::new(Form::Text, &payload)
+        Self::text_parts(&[text])
+    }
+
+    /// Makes a text message out of parts that follow one another, as [`text`](Self::text) does out of one.
+    pub fn text_parts(parts: &[&str]) -> Self {
+        let digit = [PacketType::Message.digit()];
+        Self::new(Form::Text, std::iter::once(&digit[..]).chain(parts.iter().map(|part| part.as_bytes())))
     }
 
     /// Makes a message of bytes.
     pub fn binary(bytes: &[u8]) -> Self {
-        Self::new(Form::Binary, bytes)
+        Self::new(Form::Binary, std::iter::once(bytes))
     }
 
-    fn new(form: Form, payload: &[u8]) -> Self {
-        let mut frame = Vec::with_capacity(MAX_HEADER_BYTES + payload.len());
-        write_head(form, false, payload.len(), None, &mut frame);
+    fn new<'a>(form: Form, parts: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
+        let len = parts.clone().map(<[u8]>::len).sum();
+        let mut frame = Vec::with_capacity(MAX_HEADER_BYTES + len);
+        write_head(form, false, len, None, &mut frame);
         // A header has at most 10 bytes.
         let payload_at = frame.len() as u8;
-        frame.extend_from_slice(payload);
+        parts.for_each(|part| frame.extend_from_slice(part));
         Self(Arc::new(Inner {
             frame: frame.into_boxed_slice(),
             payload_at,

@@ -1,90 +1,168 @@
-//! Stand-in until the real arguments are merged.
+//! Decides how the arguments of an event or the values of an acknowledgement are kept: as the text of one JSON array, with
+//! their bytes beside it.
+//!
+//! This form is the same whatever the parser of a connection. Bytes stand outside of the text as attachments, in their
+//! place stands `{"_placeholder":true,"num":i}`. Nothing is parsed until somebody asks for a type. Clones share all.
+
+mod attached;
+mod read;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-/// Arguments of an event or an acknowledgement.
+use super::packet::{PacketError, string};
+
+/// The arguments of an event, its name first, or the values of an acknowledgement.
 #[derive(Debug, Clone)]
 pub struct Arguments {
+    /// A well-formed JSON array.
     text: Arc<str>,
-    attachments: Vec<Bytes>,
+    attachments: Option<Arc<[Bytes]>>,
+}
+
+/// Says why values cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArgumentsError {
+    /// Serde says no: a map whose keys are no text, or a value of another type than the one asked for.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// There are values that look like the place of an attachment and are none. Clients would hang up.
+    #[error("a value that looks like the place of an attachment")]
+    Placeholder,
+    /// The text is no JSON array.
+    #[error("no list of values")]
+    NoList,
+}
+
+static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| "[]".into());
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self { text: NOTHING.clone(), attachments: None }
+    }
 }
 
 impl Arguments {
     /// Writes an event.
     ///
-    /// # Errors
-    /// When it is no JSON.
-    pub fn event<T: Serialize + ?Sized>(name: &str, values: &T) -> Result<Self, serde_json::Error> {
-        let values = Self::values(values)?;
-        let name = serde_json::to_string(name)?;
-        let rest = &values.text[1..];
-        let comma = if rest == "]" { "" } else { "," };
-        Ok(Self { text: format!("[{name}{comma}{rest}").into(), attachments: Vec::new() })
-    }
-
-    /// Writes values.
+    /// The values follow the spread rule: a tuple is several arguments, `()` is none, and anything else is one. To serde
+    /// an array of fixed size is a tuple; to send one as one argument, put it into a tuple: `([1, 2],)`. Bytes (what
+    /// serde calls so: [`Bytes`], but not `Vec<u8>`) become attachments wherever they are.
     ///
     /// # Errors
-    /// When they are no JSON.
-    pub fn values<T: Serialize + ?Sized>(values: &T) -> Result<Self, serde_json::Error> {
-        let is_tuple = std::any::type_name::<T>().trim_start_matches('&').starts_with('(');
-        let json = serde_json::to_string(values)?;
-        let text = match (is_tuple, json.as_str()) {
-            (true, "null") => "[]".to_owned(),
-            (true, _) => json,
-            (false, _) => format!("[{json}]"),
-        };
-        Ok(Self { text: text.into(), attachments: Vec::new() })
+    /// When the values cannot be JSON, or look like the place of an attachment beside real ones.
+    pub fn event<T: Serialize + ?Sized>(name: &str, values: &T) -> Result<Self, ArgumentsError> {
+        write::write(Some(name), values)
     }
 
-    /// Takes text and attachments.
+    /// Writes the values of an acknowledgement, by the same rule as [`event`](Self::event).
+    ///
+    /// # Errors
+    /// As for [`event`](Self::event).
+    pub fn values<T: Serialize + ?Sized>(values: &T) -> Result<Self, ArgumentsError> {
+        write::write(None, values)
+    }
+
+    /// Takes a text and its attachments, as another node or a bus wrote them.
     ///
     /// # Errors
     /// When the text is no JSON array.
-    pub fn from_parts(text: String, attachments: Vec<Bytes>) -> Result<Self, serde_json::Error> {
-        serde_json::from_str::<Vec<&RawValue>>(&text)?;
-        Ok(Self { text: text.into(), attachments })
+    pub fn from_parts(text: impl Into<Arc<str>>, attachments: Vec<Bytes>) -> Result<Self, ArgumentsError> {
+        let text = text.into();
+        if !text.starts_with('[') {
+            return Err(ArgumentsError::NoList);
+        }
+        serde_json::from_str::<&RawValue>(&text)?;
+        Ok(Self::trusted(text, attachments))
     }
 
-    /// Returns the JSON.
+    /// Takes parts that were already checked.
+    pub(super) fn trusted(text: impl Into<Arc<str>>, attachments: Vec<Bytes>) -> Self {
+        Self { text: text.into(), attachments: (!attachments.is_empty()).then(|| attachments.into()) }
+    }
+
+    /// Returns the JSON array as it was received or written.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Returns the attachments.
+    /// Returns the bytes whose places the text names.
     pub fn attachments(&self) -> &[Bytes] {
-        &self.attachments
+        self.attachments.as_deref().unwrap_or_default()
     }
 
-    /// Returns how many there are, a name among them.
+    /// Returns how many values there are, the name of an event among them. Counts anew each time.
     pub fn len(&self) -> usize {
-        self.list().len()
+        read::count(&self.text)
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there is no value, not even a name.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns the name.
+    /// Returns the name of an event. One that is a number is returned as it is written; without a name it is empty.
     pub fn event_name(&self) -> Cow<'_, str> {
-        self.get::<String>(0).unwrap_or_default().into()
+        let name = self.raw(0).unwrap_or_default();
+        string(name).unwrap_or(Cow::Borrowed(name))
     }
 
-    /// Reads one.
+    /// Returns the JSON of one value, in which attachments are placeholders; `None` behind the last one.
+    pub fn raw(&self, index: usize) -> Option<&str> {
+        read::nth::<&RawValue>(&self.text, index).ok().flatten().map(RawValue::get)
+    }
+
+    /// Returns the JSON of all values, in order.
+    pub fn raw_values(&self) -> Vec<&str> {
+        let list: Vec<&RawValue> = serde_json::from_str(&self.text).unwrap_or_default();
+        list.into_iter().map(RawValue::get).collect()
+    }
+
+    /// Reads one value. One that is missing reads as null.
+    ///
+    /// Attachments read as bytes: into [`Bytes`] and other types that take bytes, and into `Vec<u8>`. A
+    /// `serde_json::Value` cannot hold bytes.
     ///
     /// # Errors
-    /// When it is of another type.
-    pub fn get<T: DeserializeOwned>(&self, index: usize) -> Result<T, serde_json::Error> {
-        serde_json::from_str(self.list().get(index).map_or("null", |raw| raw.get()))
+    /// When the value is of another type.
+    pub fn get<T: DeserializeOwned>(&self, index: usize) -> Result<T, ArgumentsError> {
+        match &self.attachments {
+            Some(attachments) => attached::get(self.raw(index).unwrap_or("null"), attachments),
+            None => read::get(&self.text, index),
+        }
     }
 
-    fn list(&self) -> Vec<&RawValue> {
-        serde_json::from_str(&self.text).unwrap_or_default()
+    /// Reads the values from `first` on by the spread rule: into a tuple by position, into `()` nothing, into anything
+    /// else the value at `first`. Missing ones read as null; those too many are passed over.
+    ///
+    /// # Errors
+    /// When a value is of another type.
+    pub fn to<T: DeserializeOwned>(&self, first: usize) -> Result<T, ArgumentsError> {
+        T::deserialize(read::Spread { arguments: self, next: first }).map_err(ArgumentsError::Json)
+    }
+}
+
+impl PartialEq for Arguments {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.attachments() == other.attachments()
+    }
+}
+
+impl From<ArgumentsError> for PacketError {
+    fn from(error: ArgumentsError) -> Self {
+        match error {
+            ArgumentsError::Placeholder => Self::Placeholder,
+            ArgumentsError::Json(_) | ArgumentsError::NoList => Self::Payload,
+        }
     }
 }

@@ -7,8 +7,10 @@
 //! The JSON of arguments is checked to be well-formed and stays text, until somebody asks for a type.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 #[cfg(test)]
@@ -19,7 +21,7 @@ const RESERVED_EVENTS: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 /// The largest id that JavaScript holds exactly, 2^53 - 1.
-const MAX_ID: u64 = (1 << 53) - 1;
+pub(super) const MAX_ID: u64 = (1 << 53) - 1;
 
 /// A packet.
 #[derive(Debug, Clone)]
@@ -41,10 +43,10 @@ pub enum Body<'a> {
     Connect(Option<&'a RawValue>),
     /// Leaves the namespace.
     Disconnect,
-    /// An event: its name and arguments, at least the name.
-    Event(Vec<&'a RawValue>),
-    /// Answers an event that has an id.
-    Ack(Vec<&'a RawValue>),
+    /// An event: the JSON array of its name and arguments, at least the name.
+    Event(&'a str),
+    /// Answers an event that has an id: the JSON array of the values.
+    Ack(&'a str),
     /// Refuses to join: an object with a message, or text.
     ConnectError(&'a RawValue),
 }
@@ -74,6 +76,24 @@ pub enum PacketError {
     /// A placeholder names an attachment that does not come.
     #[error("a placeholder without its attachment")]
     Placeholder,
+    /// A text came where attachments of the packet before are due.
+    #[error("a packet before the attachments of the one before")]
+    Interrupted,
+    /// Bytes came that no packet announced, or that cannot be one.
+    #[error("bytes that belong to no packet")]
+    UnexpectedBytes,
+    /// A text came where the parser takes bytes alone.
+    #[error("text where packets are bytes")]
+    UnexpectedText,
+    /// The bytes are no msgpack map of a packet.
+    #[error("malformed msgpack")]
+    Msgpack,
+    /// Values lie in one another deeper than is taken.
+    #[error("values nested too deeply")]
+    TooDeep,
+    /// The namespace is no text.
+    #[error("an invalid namespace")]
+    Namespace,
 }
 
 impl<'a> Packet<'a> {
@@ -95,6 +115,9 @@ impl<'a> Packet<'a> {
             rest = behind;
         }
         let attachments = usize::try_from(attachments).unwrap_or(usize::MAX);
+        if is_binary && attachments == 0 {
+            return Err(PacketError::Attachments);
+        }
         if attachments > max_attachments {
             return Err(PacketError::TooManyAttachments);
         }
@@ -113,29 +136,19 @@ impl<'a> Packet<'a> {
             b'0' => Body::Connect(Some(raw(json).filter(|raw| is_object(raw)).ok_or(PacketError::Payload)?)),
             b'1' if json.is_empty() => Body::Disconnect,
             b'2' | b'5' => Body::Event(event(json)?),
-            b'3' | b'6' => Body::Ack(list(json)?),
+            b'3' | b'6' => Body::Ack(list(json)?.text),
             b'4' => {
                 let payload = raw(json).filter(|raw| is_object(raw) || raw.get().starts_with('"'));
                 Body::ConnectError(payload.ok_or(PacketError::Payload)?)
             }
             _ => return Err(PacketError::Payload),
         };
-        if let Body::Event(list) | Body::Ack(list) = &body
+        if let Body::Event(list) | Body::Ack(list) = body
             && is_binary
         {
-            list.iter().try_for_each(|argument| check_placeholders(argument, attachments))?;
+            check_placeholders(list, attachments)?;
         }
         Ok(Self { namespace, id, attachments, body })
-    }
-}
-
-impl Body<'_> {
-    /// Returns the name of an event as text; `None` for a name that is a number, and for all but events.
-    pub fn event_name(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Event(list) => list.first().and_then(|name| string(name)),
-            _ => None,
-        }
     }
 }
 
@@ -192,38 +205,68 @@ fn raw(json: &str) -> Option<&RawValue> {
     serde_json::from_str(json).ok()
 }
 
-fn list(json: &str) -> Result<Vec<&RawValue>, PacketError> {
-    serde_json::from_str(json).map_err(|_| PacketError::Payload)
+/// A JSON array that was found to be well-formed.
+struct List<'a> {
+    text: &'a str,
+    first: Option<&'a RawValue>,
+}
+
+fn list(json: &str) -> Result<List<'_>, PacketError> {
+    struct First;
+    impl<'a> Visitor<'a> for First {
+        type Value = Option<&'a RawValue>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let first = list.next_element()?;
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(first)
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let first = reader.deserialize_seq(First).and_then(|first| reader.end().map(|()| first));
+    Ok(List { text: json.trim_ascii(), first: first.map_err(|_| PacketError::Payload)? })
 }
 
 fn is_object(raw: &RawValue) -> bool {
     raw.get().starts_with('{')
 }
 
-fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+/// Returns the text of a JSON string; one that holds half a character, which JavaScript allows, stays as it is written.
+pub(super) fn string(json: &str) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    serde_json::from_str(raw.get()).ok().map(|Text(text)| text)
+    let written = json.strip_prefix('"')?.strip_suffix('"')?;
+    Some(serde_json::from_str(json).map_or(Cow::Borrowed(written), |Text(text)| text))
 }
 
-fn event(json: &str) -> Result<Vec<&RawValue>, PacketError> {
+/// Takes a list that begins as an event does.
+fn event(json: &str) -> Result<&str, PacketError> {
     let list = list(json)?;
-    let name = list.first().ok_or(PacketError::Payload)?;
-    match name.get().as_bytes().first() {
+    check_event_name(list.first.ok_or(PacketError::Payload)?.get())?;
+    Ok(list.text)
+}
+
+/// Says that events may have a name that is written like this: a number, or text that the libraries do not use.
+pub(super) fn check_event_name(json: &str) -> Result<(), PacketError> {
+    match json.as_bytes().first() {
         Some(b'"') => {
-            let name = string(name).ok_or(PacketError::Payload)?;
+            let name = string(json).ok_or(PacketError::Payload)?;
             if RESERVED_EVENTS.contains(&&*name) {
                 return Err(PacketError::ReservedEvent);
             }
+            Ok(())
         }
-        Some(b'-' | b'0'..=b'9') => {}
-        _ => return Err(PacketError::Payload),
+        Some(b'-' | b'0'..=b'9') => Ok(()),
+        _ => Err(PacketError::Payload),
     }
-    Ok(list)
 }
 
 /// The member that marks an object as the place of an attachment.
-const PLACEHOLDER: &str = "_placeholder";
+pub(super) const PLACEHOLDER: &str = "_placeholder";
 
 /// Returns the attachment that takes the place of a value, if it is a placeholder with a whole number.
 pub fn placeholder(object: &serde_json::Map<String, serde_json::Value>) -> Option<Option<usize>> {
@@ -235,11 +278,11 @@ pub fn placeholder(object: &serde_json::Map<String, serde_json::Value>) -> Optio
 }
 
 /// Says that every placeholder within names an attachment that comes.
-fn check_placeholders(argument: &RawValue, attachments: usize) -> Result<(), PacketError> {
-    if !argument.get().contains(PLACEHOLDER) && !argument.get().contains('\\') {
+fn check_placeholders(list: &str, attachments: usize) -> Result<(), PacketError> {
+    if !list.contains(PLACEHOLDER) && !list.contains('\\') {
         return Ok(());
     }
-    let value = serde_json::from_str(argument.get()).map_err(|_| PacketError::Payload)?;
+    let value = serde_json::from_str(list).map_err(|_| PacketError::Payload)?;
     let mut waiting: Vec<&serde_json::Value> = vec![&value];
     while let Some(value) = waiting.pop() {
         match value {

@@ -1,34 +1,58 @@
-//! Stand-in until the real parser is merged.
+//! Decides how a packet becomes the messages that carry it.
+//!
+//! The messages are the same for all who get them: encode once, send the clones.
+
+use std::fmt::Write as _;
+
 use super::arguments::Arguments;
+use super::msgpack;
 use super::packet::{Kind, write_head};
 use crate::engineio::message::Message;
 
-/// How packets are written.
+/// Names how packets are written. Clients must use the same as their server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Parser {
-    /// JSON.
+    /// Text with JSON, and bytes as messages behind it: socket.io-parser, the one that clients come with.
     #[default]
     Json,
-    /// msgpack.
+    /// One message of bytes: socket.io-msgpack-parser.
     Msgpack,
 }
 
 impl Parser {
-    /// Writes a packet.
+    /// Writes a packet: one message, or with the JSON parser one more for each attachment. They must be sent in order
+    /// with nothing between them.
+    ///
+    /// For [`Kind::Connect`] and [`Kind::ConnectError`] the payload is the first of the arguments.
     pub fn encode(self, kind: Kind, namespace: &str, id: Option<u64>, arguments: Option<&Arguments>) -> Vec<Message> {
-        let mut text = String::new();
-        write_head(kind, namespace, id, 0, &mut text);
-        text.push_str(arguments.map_or("", Arguments::text));
-        vec![Message::text(&text)]
+        if self == Self::Msgpack {
+            let mut bytes = Vec::new();
+            msgpack::encode(kind, namespace, id, arguments, &mut bytes);
+            return vec![Message::binary(&bytes)];
+        }
+        let is_list = matches!(kind, Kind::Event | Kind::Ack);
+        let attachments = arguments.filter(|_| is_list).map(Arguments::attachments).unwrap_or_default();
+        let mut head = String::with_capacity(namespace.len() + 32);
+        write_head(kind, namespace, id, attachments.len(), &mut head);
+        let payload = match arguments {
+            Some(arguments) if is_list => arguments.text(),
+            Some(arguments) => arguments.raw(0).unwrap_or_default(),
+            None => "",
+        };
+        let text = Message::text_parts(&[&head, payload]);
+        let attachments = attachments.iter().map(|bytes| Message::binary(bytes));
+        std::iter::once(text).chain(attachments).collect()
     }
 
-    /// Writes a packet with a payload that is no list.
+    /// Writes a packet that is no list: [`Kind::Connect`] with an object or nothing, [`Kind::Disconnect`] with nothing,
+    /// [`Kind::ConnectError`] with an object, or for clients of protocol 4 with any value.
     pub fn encode_control(self, kind: Kind, namespace: &str, payload: Option<&serde_json::Value>) -> Vec<Message> {
-        let mut text = String::new();
-        write_head(kind, namespace, None, 0, &mut text);
-        if let Some(payload) = payload {
-            text.push_str(&payload.to_string());
-        }
-        vec![Message::text(&text)]
+        let arguments = payload.map(|payload| {
+            let mut text = String::from("[");
+            // Writing to a String never fails.
+            let _ = write!(text, "{payload}]");
+            Arguments::trusted(text, Vec::new())
+        });
+        self.encode(kind, namespace, None, arguments.as_ref())
     }
 }

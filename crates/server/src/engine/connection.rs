@@ -5,45 +5,35 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use limpet_proto::engineio::message::Message;
-use limpet_proto::engineio::session::CloseReason;
+use limpet_proto::engineio::session::{CloseReason, SendError};
 use limpet_proto::engineio::sid::Sid;
 use limpet_proto::engineio::{Transport, Version};
 
+use super::core::{Core, now};
+
 /// One session, to send and to close. Clones are the same session; it is cheap to clone and to keep.
 #[derive(Clone)]
-pub struct Connection(Arc<()>);
-
-/// Why messages could not be queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The session has ended or is about to.
-    #[error("the session is closed")]
-    Closed,
-    /// More waits for the client than is allowed; the session has been closed for it.
-    #[error("the client does not read: its queue is full")]
-    QueueFull,
-}
+pub struct Connection(pub(super) Arc<Core>);
 
 impl Connection {
     /// Returns the id of the session. It is a secret of its client.
     pub fn sid(&self) -> &Sid {
-        unimplemented!()
+        &self.0.sid
     }
 
     /// Returns the protocol version.
     pub fn version(&self) -> Version {
-        unimplemented!()
+        self.0.version
     }
 
     /// Returns the transport that packets take now.
     pub fn transport(&self) -> Transport {
-        unimplemented!()
+        self.0.look(|session| session.transport())
     }
 
     /// Returns the address of the client, or of the proxy in front of it.
     pub fn remote_addr(&self) -> SocketAddr {
-        unimplemented!()
+        self.0.address
     }
 
     /// Queues messages that stay together, such as an event and its attachments. Never waits.
@@ -51,8 +41,7 @@ impl Connection {
     /// # Errors
     /// [`SendError`], when none of them is queued.
     pub fn send(&self, messages: &[Message]) -> Result<(), SendError> {
-        let _ = (messages, &self.0);
-        unimplemented!()
+        self.0.update(|state| state.session.send(messages))
     }
 
     /// Queues messages like [`send`](Self::send), or drops them and returns `false` when they could not leave right now:
@@ -61,25 +50,23 @@ impl Connection {
     /// # Errors
     /// [`SendError::Closed`].
     pub fn send_volatile(&self, messages: &[Message]) -> Result<bool, SendError> {
-        let _ = messages;
-        unimplemented!()
+        self.0.update(|state| state.session.send_volatile(messages))
     }
 
     /// Closes the session for this reason. What is queued leaves first, unless it is to be discarded; the client is told
     /// either way.
     pub fn close(&self, reason: CloseReason, discard: bool) {
-        let _ = (reason, discard);
-        unimplemented!()
+        self.0.update(|state| state.session.close(reason, discard, now()));
     }
 
     /// Returns whether messages can be queued.
     pub fn is_open(&self) -> bool {
-        unimplemented!()
+        self.0.look(|session| session.is_open())
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").finish_non_exhaustive()
+        f.debug_struct("Connection").field("sid", &self.0.sid).finish_non_exhaustive()
     }
 }

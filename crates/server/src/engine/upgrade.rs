@@ -1,0 +1,120 @@
+//! Decides how a request for a WebSocket becomes the task of one.
+//!
+//! The answer goes out first. When hyper has let go of the connection, its socket is taken out of hyper's wrappers, so
+//! that nothing of the HTTP connection stays in memory.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use limpet_proto::engineio::{Transport, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::application::Application;
+use super::core::Entry;
+use super::error::{Context, ErrorCode};
+use super::handshake::Handshake;
+use super::request::{self, Purpose, Query, Refusal};
+use super::respond::{self, Answer};
+use super::websocket::{self, Socket};
+use super::{Engine, Sid};
+
+/// What a WebSocket is for.
+enum Target<R> {
+    /// A session that begins on it.
+    New(Sid, Arc<Handshake>),
+    /// A session that may move to it.
+    Candidate(Arc<Entry<R>>),
+}
+
+/// What was agreed on a WebSocket.
+struct Terms {
+    version: Version,
+    deflate_from: Option<usize>,
+}
+
+impl<A: Application> Engine<A> {
+    /// Answers a request for a WebSocket.
+    pub(super) async fn handle_upgrade(
+        &self,
+        parts: &mut Parts,
+        query: &Query<'_>,
+        purpose: Purpose<A::Receiver>,
+    ) -> Result<Answer, Refusal> {
+        let offered = self.0.options.per_message_deflate;
+        let accepted = match websocket::accept(&parts.method, parts.version, &parts.headers, offered.is_some()) {
+            Ok(accepted) => accepted,
+            Err(bad) => {
+                tracing::debug!(reason = bad.message(), "a malformed request for a WebSocket");
+                let mut answer = respond::refused_upgrade(bad.message().to_owned());
+                answer.headers_mut().insert("sec-websocket-version", HeaderValue::from_static("13"));
+                return Ok(answer);
+            }
+        };
+        let bad_request = || Refusal::new(ErrorCode::BadRequest, Context::TransportHandshakeError);
+        if query.transport != Transport::Websocket {
+            return Err(bad_request());
+        }
+        let (is_initial, target) = match purpose {
+            Purpose::Open => {
+                let handshake = Arc::new(request::handshake(parts, query));
+                self.allow(&handshake).await?;
+                let sid = self.new_sid(&handshake)?;
+                (true, Target::New(sid, handshake))
+            }
+            Purpose::Session(entry) => (false, Target::Candidate(entry)),
+        };
+        let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(bad_request)?;
+        let terms = Terms { version: query.version, deflate_from: offered.filter(|_| accepted.deflates) };
+        let engine = self.clone();
+        tokio::spawn(async move {
+            // An error says that the client has gone away before the answer.
+            if let Ok(upgraded) = on_upgrade.await {
+                engine.serve(upgraded, target, &terms).await;
+            }
+        });
+        let mut answer = respond::empty(StatusCode::SWITCHING_PROTOCOLS);
+        *answer.headers_mut() = accepted.headers;
+        self.0.hooks.change_headers(is_initial, answer.headers_mut(), &parts.headers);
+        Ok(answer)
+    }
+
+    /// Takes the socket out of hyper's wrappers. A TLS stream or the like stays in them.
+    async fn serve(&self, upgraded: Upgraded, target: Target<A::Receiver>, terms: &Terms) {
+        match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => self.serve_stream(parts.io.into_inner(), parts.read_buf, target, terms).await,
+            Err(upgraded) => {
+                Box::pin(self.serve_stream(TokioIo::new(upgraded), bytes::Bytes::new(), target, terms)).await;
+            }
+        }
+    }
+
+    async fn serve_stream<S>(&self, stream: S, early: bytes::Bytes, target: Target<A::Receiver>, terms: &Terms)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        // Bytes of hyper's read buffer would keep all of it.
+        let early = bytes::Bytes::copy_from_slice(&early);
+        let max_bytes = self.0.options.max_payload_bytes;
+        let mut socket = Socket::new(stream, terms.version, early, max_bytes, terms.deflate_from);
+        match target {
+            Target::New(sid, handshake) => {
+                let core = Arc::new(self.new_core(sid, &handshake, false));
+                match self.open(core, handshake) {
+                    Ok(entry) => websocket::run(&self.0, &entry, socket).await,
+                    Err(_) => websocket::close(&mut socket).await,
+                }
+            }
+            Target::Candidate(entry) => {
+                if websocket::run_candidate(&entry, &mut socket).await {
+                    websocket::run(&self.0, &entry, socket).await;
+                } else {
+                    websocket::close(&mut socket).await;
+                }
+            }
+        }
+    }
+}

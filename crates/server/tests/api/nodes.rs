@@ -1,0 +1,122 @@
+//! Several nodes that are joined, and what one of them can do with the sockets of the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use limpet_server::{Ack, Listening, Local, NodeId, Options, Server, Socket};
+
+use crate::script::{listen, run};
+
+async fn three() -> (Vec<Server>, Vec<Listening>) {
+    let bus = Local::new();
+    let (mut servers, mut listening) = (Vec::new(), Vec::new());
+    for name in ["one", "two", "three"] {
+        let io =
+            Server::new(Options { adapter: Arc::new(bus.clone()), node: NodeId::from(name), ..Options::default() });
+        io.on_connection(|socket: Socket| async move {
+            socket.set_data("node", &socket.node());
+            socket.join("all");
+            socket
+                .on("say", |socket: Socket, text: String| async move { socket.to("all").emit("said", text).unwrap() });
+            socket.on("local", |socket: Socket| async move { socket.local().emit("near", ()).unwrap() });
+            socket.on("who", |socket: Socket, ack: Ack| async move {
+                let found = socket.namespace().fetch_sockets().await;
+                let mut nodes: Vec<String> = found.sockets.iter().map(|socket| socket.data("node").unwrap()).collect();
+                nodes.sort();
+                ack.send((nodes,)).unwrap();
+            });
+            socket.on("names", |socket: Socket, ack: Ack| async move {
+                let within = socket.namespace().timeout(Duration::from_secs(5));
+                let mut names: Vec<String> = within.emit_with_ack("name?", ()).await.unwrap();
+                names.sort();
+                ack.send((names,)).unwrap();
+            });
+            socket.on("servers", |socket: Socket, ack: Ack| async move {
+                let namespace = socket.namespace();
+                namespace.server_side_emit("note", ("a", 1)).unwrap();
+                let mut names: Vec<String> = namespace.server_side_emit_with_ack("who are you?", 7).await.unwrap();
+                names.sort();
+                ack.send((names,)).unwrap();
+            });
+            socket.on("send off", |socket: Socket, id: String| async move {
+                socket.namespace().to(&id).sockets_join("off");
+                socket.to("off").emit("bye", ()).unwrap();
+                socket.namespace().in_room("off").disconnect_sockets(true);
+            });
+        });
+        let own = io.clone();
+        io.on_server_event("note", move |event| {
+            own.local().emit("note", (event.node(), event.get::<String>(0).unwrap(), event.is_reply_wanted())).unwrap();
+            std::future::ready(())
+        });
+        io.on_server_event("who are you?", move |event| async move {
+            assert_eq!(event.get::<u8>(0).unwrap(), 7);
+            event.reply(name).unwrap();
+            event.reply("never").unwrap();
+        });
+        listening.push(listen(&io).await);
+        servers.push(io);
+    }
+    (servers, listening)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_act_as_one() {
+    let (_servers, listening) = three().await;
+    run(
+        &listening.iter().collect::<Vec<_>>(),
+        r#"
+        const [a, b, c] = await Promise.all([0, 1, 2].map((node) => connected("", {}, node)));
+        const said = [a, b, c].map((socket) => collect(socket, "said"));
+        const near = [a, b, c].map((socket) => collect(socket, "near"));
+        const notes = Promise.all([once(b, "note"), once(c, "note")]);
+        a.emit("local");
+        a.emit("say", "hello");
+        await Promise.all([once(b, "said"), once(c, "said")]);
+        assert.deepEqual([said, near], [[[], [["hello"]], [["hello"]]], [[], [], []]]);
+        assert.deepEqual(await ask(a, "who"), ["one", "three", "two"]);
+        for (const [socket, name] of [[a, "a"], [b, "b"], [c, "c"]]) socket.on("name?", (answer) => answer(name));
+        assert.deepEqual(await ask(b, "names"), ["a", "b", "c"]);
+        assert.deepEqual(await ask(a, "servers"), ["three", "two"]);
+        assert.deepEqual(await notes, [["one", "a", false], ["one", "a", false]]);
+        const bye = Promise.all([once(c, "bye"), once(c, "disconnect")]);
+        a.emit("send off", c.id);
+        assert.deepEqual(await bye, [[], ["io server disconnect"]]);
+        assert.deepEqual(await ask(a, "who"), ["one", "two"]);
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_are_joined_by_an_adapter_of_ones_own() {
+    use std::process::{Command, Stdio};
+    let folder = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples");
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let bus = [free(), free()];
+    let mut nodes = Vec::new();
+    for (name, own, other) in [("one", 0, 1), ("two", 1, 0)] {
+        let mut command = Command::new(folder.join("tcp_adapter"));
+        command.args([name, "127.0.0.1:0", &bus[own], &bus[other]]).stdin(Stdio::null());
+        nodes.push(limpet_testkit::process::Process::spawn(name, &mut command).unwrap());
+    }
+    let mut urls = Vec::new();
+    for (node, other) in nodes.iter().zip(["two", "one"]) {
+        let port = |line: &str| Some(format!("http://{}", line.strip_prefix("listening on ")?));
+        urls.push(node.wait_for("its address", port).unwrap());
+        node.wait_for("its peer", |line| (line == format!("joined {other}")).then_some(())).unwrap();
+    }
+    crate::script::run_at(
+        urls,
+        r#"
+        const [a, b] = await Promise.all([0, 1].map((node) => connected("", {}, node)));
+        a.emit("say", "hello");
+        assert.deepEqual(await once(b, "said"), ["one", "hello"]);
+        const who = (socket) => new Promise((resolve) => socket.emit("who", (...values) => resolve(values)));
+        assert.deepEqual(await who(a), [[a.id, b.id].sort(), 0]);
+        for (const [socket, name] of [[a, "a"], [b, "b"]]) socket.on("name?", (answer) => answer(name));
+        assert.deepEqual(await new Promise((resolve) => b.emit("poll", (...values) => resolve(values))), ["a", "b"]);
+        "#,
+    )
+    .await;
+}
