@@ -6,13 +6,13 @@
 
 mod classic;
 mod connection;
-mod value;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -103,7 +103,7 @@ impl Redis {
     pub async fn connect_with(url: &str, options: RedisOptions) -> Result<Self, BusError> {
         let members = Arc::new(Members::default());
         let hears = members.clone();
-        let hear = move |channel: &str, bytes: &[u8]| hears.hear(channel, bytes);
+        let hear = move |channel: &str, bytes: &Bytes| hears.hear(channel, bytes);
         let connections = Connections::open(url, options.max_queued, hear).await?;
         Ok(Self(Arc::new(Shared { options, connections, members })))
     }
@@ -201,7 +201,7 @@ impl Members {
     }
 
     /// Takes what came on a channel, to whomever it belongs.
-    fn hear(&self, channel: &str, bytes: &[u8]) {
+    fn hear(&self, channel: &str, bytes: &Bytes) {
         // The namespace lies between the first two #; a room behind them may hold more, a namespace none.
         let Some(namespace) = channel.split('#').nth(1) else { return };
         let members = self.0.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned().unwrap_or_default();
@@ -218,7 +218,7 @@ impl Member {
         Listens { pattern: Some(self.channels.pattern()), channels: self.channels.plain(&self.node).to_vec() }
     }
 
-    fn hear(&self, channel: &str, bytes: &[u8]) -> Result<(), BusError> {
+    fn hear(&self, channel: &str, bytes: &Bytes) -> Result<(), BusError> {
         let Some(place) = self.channels.place(channel) else { return Ok(()) };
         let (node, message) = match classic::read(place, &self.namespace, bytes)? {
             Received::Message(node, message) => (node, message),

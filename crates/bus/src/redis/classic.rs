@@ -1,5 +1,5 @@
-//! Decides how messages stand on the channels of `@socket.io/redis-adapter` 8 and its emitters: byte for byte so that
-//! nodes written in Node take ours for their own.
+//! Decides how messages stand on the channels of `@socket.io/redis-adapter` 8 and its emitters, so that nodes written in
+//! Node take ours for their own.
 //!
 //! ```text
 //! socket.io#/#                broadcasts: msgpack [uid, packet, {rooms, except, flags}]
@@ -7,18 +7,22 @@
 //! socket.io-request#/#        requests: JSON, or msgpack when they carry a packet
 //! socket.io-response#/#       answers; with a uid and # behind it those for one node
 //! ```
-//! Answers do not say who answers, so that a node is known here by the number of its answer.
+//! What is msgpack is read as the JSON that it stands for, with bytes beside it, and written from it: the form in which
+//! arguments are kept anyway. Answers do not say who answers.
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use limpet_proto::socketio::arguments::Arguments;
-use rmpv::Value;
-use serde_json::{Value as Json, json};
+use limpet_proto::socketio::msgpack;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use super::value::{MAX_DEPTH, arguments, to_json, to_value, values};
 use crate::adapter::BusError;
 use crate::envelope::{Message, RequestId, SocketInfo};
 use crate::node::NodeId;
@@ -68,6 +72,9 @@ pub(super) enum Received {
     /// An answer that says nothing of what was asked.
     Nothing,
 }
+
+/// What is published: a channel and bytes.
+type Published = (String, Vec<u8>);
 
 impl Channels {
     pub(crate) fn new(key: &str, namespace: &str) -> Self {
@@ -120,121 +127,200 @@ impl Channels {
         channel.starts_with(&*self.response).then_some(Place::Response)
     }
 
-    /// Writes a message of `node` to the others: its channel and its bytes. `specific` says that answers go to a channel
-    /// of the node that asked. `None` for a message that this form has no need of.
+    /// Writes a message of `node` to the others, or an answer to the node `to`: with `specific`, on that node's channel.
+    /// `None` for a message that this form has no need of.
     pub(crate) fn write(
         &self,
         node: &NodeId,
         to: Option<&NodeId>,
         specific: bool,
         message: &Message,
-    ) -> Result<Option<(String, Vec<u8>)>, BusError> {
+    ) -> Result<Option<Published>, BusError> {
         let uid = node.as_str();
-        let answer_channel = || match to {
-            Some(to) if specific => self.response_to(to),
-            _ => self.response.clone(),
-        };
-        let written = match message {
+        Ok(Some(match message {
             Message::Broadcast { arguments, targets, flags, request: None } => {
-                let body = Value::Array(vec![uid.into(), self.packet(arguments)?, options(targets, Some(*flags))]);
+                let body = (uid, self.packet(arguments)?, Options::of(targets, Some(*flags)));
                 let mut channel = self.broadcast.clone();
                 if let [room] = &*targets.rooms {
                     channel.push_str(room);
                     channel.push('#');
                 }
-                (channel, bytes(&body))
+                (channel, pack(&body, arguments))
             }
             Message::Broadcast { arguments, targets, flags, request: Some(request) } => {
-                let body = map([
-                    ("uid", uid.into()),
-                    ("requestId", request.as_ref().into()),
-                    ("type", kind::BROADCAST.into()),
-                    ("packet", self.packet(arguments)?),
-                    ("opts", options(targets, Some(*flags))),
-                ]);
-                (self.request.clone(), bytes(&body))
+                let asked = Asked {
+                    uid,
+                    request_id: request,
+                    kind: kind::BROADCAST,
+                    packet: self.packet(arguments)?,
+                    opts: Options::of(targets, Some(*flags)),
+                };
+                (self.request.clone(), pack(&asked, arguments))
             }
-            Message::Join { targets, rooms } => self.ask(&json!({
-                "uid": uid, "type": kind::JOIN, "opts": json_options(targets), "rooms": rooms,
-            })),
-            Message::Leave { targets, rooms } => self.ask(&json!({
-                "uid": uid, "type": kind::LEAVE, "opts": json_options(targets), "rooms": rooms,
-            })),
+            Message::Join { targets, rooms } => {
+                self.ask(&json!({ "uid": uid, "type": kind::JOIN, "opts": Options::of(targets, None), "rooms": rooms }))
+            }
+            Message::Leave { targets, rooms } => {
+                self.ask(&json!({ "uid": uid, "type": kind::LEAVE, "opts": Options::of(targets, None), "rooms": rooms }))
+            }
             Message::Disconnect { targets, close } => self.ask(&json!({
-                "uid": uid, "type": kind::DISCONNECT, "opts": json_options(targets), "close": close,
+                "uid": uid, "type": kind::DISCONNECT, "opts": Options::of(targets, None), "close": close,
             })),
             Message::Fetch { targets, request } => self.ask(&json!({
-                "uid": uid, "requestId": request, "type": kind::FETCH, "opts": json_options(targets),
+                "uid": uid, "requestId": request, "type": kind::FETCH, "opts": Options::of(targets, None),
             })),
+            Message::AllRooms { request } => {
+                self.ask(&json!({ "uid": uid, "requestId": request, "type": kind::ALL_ROOMS }))
+            }
             Message::ServerSideEmit { arguments, request } => {
-                let mut body = json!({ "uid": uid, "type": kind::SERVER_SIDE_EMIT, "data": data(arguments)? });
-                if let (Some(request), Json::Object(body)) = (request, &mut body) {
+                let mut body = json!({ "uid": uid, "type": kind::SERVER_SIDE_EMIT, "data": plain(arguments)? });
+                if let (Some(request), Value::Object(body)) = (request, &mut body) {
                     body.insert("requestId".to_owned(), request.as_ref().into());
                 }
                 self.ask(&body)
             }
             Message::Fetched { request, sockets } => {
-                (answer_channel(), json!({ "requestId": request, "sockets": sockets }).to_string().into_bytes())
-            }
-            Message::AllRooms { request } => {
-                self.ask(&json!({ "uid": uid, "requestId": request, "type": kind::ALL_ROOMS }))
+                self.answer(to, specific, &json!({ "requestId": request, "sockets": sockets }))
             }
             Message::Rooms { request, rooms } => {
-                (answer_channel(), json!({ "requestId": request, "rooms": rooms }).to_string().into_bytes())
+                self.answer(to, specific, &json!({ "requestId": request, "rooms": rooms }))
             }
             Message::ServerSideReply { request, arguments } => {
-                let answer = data(arguments)?.as_array().and_then(|list| list.first().cloned());
+                let answer = plain(arguments)?.into_iter().next();
                 let body = json!({ "type": kind::SERVER_SIDE_EMIT, "requestId": request, "data": answer });
                 // Node sends these to everybody, whatever the option says.
-                (self.response.clone(), body.to_string().into_bytes())
+                self.answer(None, false, &body)
             }
             Message::BroadcastCount { request, clients } => {
                 let body = json!({ "type": kind::BROADCAST_COUNT, "requestId": request, "clientCount": clients });
-                (answer_channel(), body.to_string().into_bytes())
+                self.answer(to, specific, &body)
             }
             Message::BroadcastAck { request, arguments } => {
-                let answer = values(arguments)?.into_iter().next().unwrap_or(Value::Nil);
-                let body = map([
-                    ("type", kind::BROADCAST_ACK.into()),
-                    ("requestId", request.as_ref().into()),
-                    ("packet", answer),
-                ]);
-                (answer_channel(), bytes(&body))
+                let said = Said { kind: kind::BROADCAST_ACK, request_id: request, packet: raw(arguments.raw(0))? };
+                (self.response_channel(to, specific), pack(&said, arguments))
             }
             Message::Hello | Message::Heartbeat | Message::Bye => return Ok(None),
-        };
-        Ok(Some(written))
+        }))
     }
 
     /// Writes the answer to a node that wants the ids of sockets alone.
-    pub(super) fn write_ids(
-        &self,
-        to: Option<&NodeId>,
-        specific: bool,
-        request: &str,
-        ids: &[Room],
-    ) -> (String, Vec<u8>) {
+    pub(super) fn write_ids(&self, to: Option<&NodeId>, specific: bool, request: &str, ids: &[Room]) -> Published {
         self.answer(to, specific, &json!({ "requestId": request, "sockets": ids }))
     }
 
-    fn answer(&self, to: Option<&NodeId>, specific: bool, body: &Json) -> (String, Vec<u8>) {
-        let channel = match to {
-            Some(to) if specific => self.response_to(to),
-            _ => self.response.clone(),
-        };
-        (channel, body.to_string().into_bytes())
-    }
-
-    fn ask(&self, body: &Json) -> (String, Vec<u8>) {
+    fn ask(&self, body: &Value) -> Published {
         (self.request.clone(), body.to_string().into_bytes())
     }
 
-    fn packet(&self, arguments: &Arguments) -> Result<Value, BusError> {
-        Ok(map([
-            ("type", EVENT.into()),
-            ("data", Value::Array(values(arguments)?)),
-            ("nsp", self.namespace.as_ref().into()),
-        ]))
+    fn answer(&self, to: Option<&NodeId>, specific: bool, body: &Value) -> Published {
+        (self.response_channel(to, specific), body.to_string().into_bytes())
+    }
+
+    fn response_channel(&self, to: Option<&NodeId>, specific: bool) -> String {
+        match to {
+            Some(to) if specific => self.response_to(to),
+            _ => self.response.clone(),
+        }
+    }
+
+    fn packet<'a>(&'a self, arguments: &'a Arguments) -> Result<WrittenPacket<'a>, BusError> {
+        Ok(WrittenPacket { kind: EVENT, data: raw(Some(arguments.text()))?, nsp: &self.namespace })
+    }
+}
+
+#[derive(Serialize)]
+struct WrittenPacket<'a> {
+    #[serde(rename = "type")]
+    kind: u64,
+    data: &'a RawValue,
+    nsp: &'a str,
+}
+
+/// A broadcast that is to be acknowledged.
+#[derive(Serialize)]
+struct Asked<'a> {
+    uid: &'a str,
+    #[serde(rename = "requestId")]
+    request_id: &'a str,
+    #[serde(rename = "type")]
+    kind: u64,
+    packet: WrittenPacket<'a>,
+    opts: Options,
+}
+
+/// What a client said.
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(rename = "type")]
+    kind: u64,
+    #[serde(rename = "requestId")]
+    request_id: &'a str,
+    packet: &'a RawValue,
+}
+
+/// Whom a message means, and how it is sent.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Options {
+    rooms: Vec<Name>,
+    except: Vec<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<WrittenFlags>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct WrittenFlags {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volatile: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compress: Option<bool>,
+    /// Milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<u64>,
+}
+
+/// The name of a room. Node has rooms that are numbers; on the channels they are text.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Name {
+    Text(Room),
+    Number(serde_json::Number),
+}
+
+impl From<Name> for Room {
+    fn from(name: Name) -> Self {
+        match name {
+            Name::Text(text) => text,
+            Name::Number(number) => number.to_string().into(),
+        }
+    }
+}
+
+impl Options {
+    fn of(targets: &Targets, flags: Option<Flags>) -> Self {
+        let names = |rooms: &[Room]| rooms.iter().cloned().map(Name::Text).collect();
+        let flags = flags.map(|flags| WrittenFlags {
+            volatile: flags.volatile.then_some(true),
+            compress: (!flags.compress).then_some(false),
+            timeout: flags.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+        });
+        Self { rooms: names(&targets.rooms), except: names(&targets.except), flags }
+    }
+
+    fn flags(&self) -> Flags {
+        let Some(flags) = &self.flags else { return Flags::default() };
+        Flags {
+            volatile: flags.volatile == Some(true),
+            compress: flags.compress != Some(false),
+            timeout: flags.timeout.map(Duration::from_millis),
+            local: false,
+        }
+    }
+
+    fn targets(self) -> Targets {
+        let rooms = |names: Vec<Name>| names.into_iter().map(Room::from).collect();
+        Targets { rooms: rooms(self.rooms), except: rooms(self.except) }
     }
 }
 
@@ -242,277 +328,221 @@ impl Channels {
 ///
 /// # Errors
 /// [`BusError::Malformed`] when it is no message of this form.
-pub(super) fn read(place: Place<'_>, namespace: &str, bytes: &[u8]) -> Result<Received, BusError> {
+pub(super) fn read(place: Place<'_>, namespace: &str, bytes: &Bytes) -> Result<Received, BusError> {
+    let (text, attachments) = match bytes.first() {
+        // A list or map in msgpack never begins so.
+        Some(b'{') => (str::from_utf8(bytes).map_err(malformed)?.to_owned(), Vec::new()),
+        _ => msgpack::to_json(bytes).map_err(malformed)?,
+    };
     match place {
-        Place::Broadcast(_) => broadcast(namespace, bytes),
-        Place::Request => request(namespace, &mut Body::read(bytes)?),
-        Place::Response => response(&mut Body::read(bytes)?),
+        Place::Broadcast(_) => {
+            let (uid, packet, options): (Option<String>, ReadPacket<'_>, Options) = json(&text)?;
+            let (flags, targets) = (options.flags(), options.targets());
+            let arguments = packet.event(namespace, attachments)?;
+            let message = Message::Broadcast { arguments, targets, flags, request: None };
+            Ok(Received::Message(uid.map(NodeId::from), message))
+        }
+        Place::Request => request(namespace, json(&text)?, attachments),
+        Place::Response => response(json(&text)?, attachments),
     }
 }
 
-fn broadcast(namespace: &str, bytes: &[u8]) -> Result<Received, BusError> {
-    let Value::Array(parts) = decode(bytes)? else { return Err(malformed("a broadcast is a list")) };
-    let [uid, Value::Map(packet), options] =
-        <[Value; 3]>::try_from(parts).map_err(|_| malformed("a broadcast has three parts"))?
-    else {
-        return Err(malformed("a packet is a map"));
-    };
-    let node = uid.as_str().map(NodeId::from);
-    let arguments = event(namespace, &mut Body(packet))?;
-    let mut options = Body::of(options)?;
-    let (targets, flags) = (options.targets(), options.flags());
-    Ok(Received::Message(node, Message::Broadcast { arguments, targets, flags, request: None }))
+#[derive(Deserialize)]
+struct ReadPacket<'a> {
+    #[serde(rename = "type")]
+    kind: u64,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    nsp: Option<String>,
 }
 
-fn request(namespace: &str, body: &mut Body) -> Result<Received, BusError> {
-    let node = body.text("uid").map(NodeId::from);
-    let id = body.text("requestId").map(RequestId::from);
-    let id_of = |id: Option<RequestId>| id.ok_or_else(|| malformed("a request has an id"));
-    let message = match body.number("type") {
-        Some(kind::SOCKETS) => {
-            let targets = Targets { rooms: body.rooms("rooms"), except: Vec::new() };
-            return Ok(Received::Ids(node, targets, id_of(id)?));
+impl ReadPacket<'_> {
+    /// Returns the event, which must be of this namespace; a packet without one is of `/`.
+    fn event(&self, namespace: &str, attachments: Vec<Bytes>) -> Result<Arguments, BusError> {
+        if self.nsp.as_deref().unwrap_or("/") != namespace {
+            return Err(malformed("the packet is of another namespace"));
         }
-        Some(kind::ALL_ROOMS) => Message::AllRooms { request: id_of(id)? },
-        Some(kind @ (kind::JOIN | kind::LEAVE)) => {
-            let (targets, rooms) = match body.options()? {
-                Some(mut options) => (options.targets(), body.rooms("rooms")),
-                // The form of nodes before version 7: one socket, one room.
-                None => (Targets { rooms: body.rooms_of_one("sid"), except: Vec::new() }, body.rooms_of_one("room")),
-            };
-            if targets.rooms.is_empty() && rooms.is_empty() {
-                return Err(malformed("nobody is meant"));
-            }
-            if kind == kind::JOIN { Message::Join { targets, rooms } } else { Message::Leave { targets, rooms } }
+        if self.kind != EVENT {
+            return Err(malformed("the packet is no event"));
         }
-        Some(kind::DISCONNECT) => {
-            let targets = match body.options()? {
-                Some(mut options) => options.targets(),
-                None => Targets { rooms: body.rooms_of_one("sid"), except: Vec::new() },
-            };
-            Message::Disconnect { targets, close: body.yes("close") }
+        event(self.data, attachments)
+    }
+}
+
+fn event(data: &RawValue, attachments: Vec<Bytes>) -> Result<Arguments, BusError> {
+    let arguments = Arguments::from_parts(data.get(), attachments).map_err(malformed)?;
+    if arguments.is_empty() {
+        return Err(malformed("an event has a name"));
+    }
+    Ok(arguments)
+}
+
+/// A request: the members of all kinds, of which each kind has some.
+#[derive(Deserialize)]
+struct Request<'a> {
+    uid: Option<String>,
+    #[serde(rename = "requestId")]
+    request_id: Option<String>,
+    #[serde(rename = "type")]
+    kind: u64,
+    opts: Option<Options>,
+    #[serde(default)]
+    rooms: Vec<Name>,
+    /// One socket and one room, as nodes before version 7 ask.
+    sid: Option<Name>,
+    room: Option<Name>,
+    close: Option<bool>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    packet: Option<ReadPacket<'a>>,
+}
+
+fn request(namespace: &str, request: Request<'_>, attachments: Vec<Bytes>) -> Result<Received, BusError> {
+    let Request { uid, request_id, kind, opts, rooms, sid, room, close, data, packet } = request;
+    let node = uid.map(NodeId::from);
+    let id = request_id.map(RequestId::from);
+    let wanted = || malformed("a member is missing");
+    let rooms = |room: Option<Name>| rooms.into_iter().chain(room).map(Room::from).collect::<Vec<_>>();
+    let meant = |sid: Option<Name>, opts: Option<Options>| match (sid, opts) {
+        (Some(sid), None) => Ok(Targets::room(sid)),
+        (_, Some(opts)) => Ok(opts.targets()),
+        (None, None) => Err(wanted()),
+    };
+    let message = match kind {
+        kind::SOCKETS => {
+            let targets = Targets { rooms: rooms(None), except: Vec::new() };
+            return Ok(Received::Ids(node, targets, id.ok_or_else(wanted)?));
         }
-        Some(kind::FETCH) => {
-            let targets = body.options()?.map(|mut options| options.targets()).unwrap_or_default();
-            Message::Fetch { targets, request: id_of(id)? }
+        kind::ALL_ROOMS => Message::AllRooms { request: id.ok_or_else(wanted)? },
+        kind::JOIN => Message::Join { targets: meant(sid, opts)?, rooms: rooms(room) },
+        kind::LEAVE => Message::Leave { targets: meant(sid, opts)?, rooms: rooms(room) },
+        kind::DISCONNECT => Message::Disconnect { targets: meant(sid, opts)?, close: close == Some(true) },
+        kind::FETCH => Message::Fetch { targets: meant(None, opts)?, request: id.ok_or_else(wanted)? },
+        kind::SERVER_SIDE_EMIT => {
+            Message::ServerSideEmit { arguments: event(data.ok_or_else(wanted)?, attachments)?, request: id }
         }
-        Some(kind::SERVER_SIDE_EMIT) => {
-            let Some(Value::Array(data)) = body.take("data") else { return Err(malformed("an event is a list")) };
-            Message::ServerSideEmit { arguments: arguments(data)?, request: id }
-        }
-        Some(kind::BROADCAST) => {
-            let mut packet = Body::of(body.take("packet").unwrap_or(Value::Nil))?;
-            let arguments = event(namespace, &mut packet)?;
-            let mut options = body.options()?.ok_or_else(|| malformed("a broadcast has options"))?;
-            let (targets, flags) = (options.targets(), options.flags());
-            Message::Broadcast { arguments, targets, flags, request: Some(id_of(id)?) }
+        kind::BROADCAST => {
+            let arguments = packet.ok_or_else(wanted)?.event(namespace, attachments)?;
+            let opts = opts.ok_or_else(wanted)?;
+            let (flags, targets) = (opts.flags(), opts.targets());
+            Message::Broadcast { arguments, targets, flags, request: Some(id.ok_or_else(wanted)?) }
         }
         _ => return Err(malformed("the type of a request is a number from 0 to 7")),
     };
     Ok(Received::Message(node, message))
 }
 
+/// An answer: the members of all kinds, of which each kind has some.
+#[derive(Deserialize)]
+struct Response<'a> {
+    #[serde(rename = "requestId")]
+    request_id: RequestId,
+    #[serde(rename = "type")]
+    kind: Option<u64>,
+    #[serde(rename = "clientCount")]
+    client_count: Option<usize>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    packet: Option<&'a RawValue>,
+    sockets: Option<Vec<ReadSocket>>,
+    rooms: Option<Vec<Name>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ReadSocket {
+    /// The answer to who asked for ids alone.
+    Id(Room),
+    Whole {
+        id: Room,
+        #[serde(default)]
+        handshake: Value,
+        #[serde(default)]
+        rooms: Vec<Name>,
+        #[serde(default)]
+        data: Value,
+    },
+}
+
+impl From<ReadSocket> for SocketInfo {
+    fn from(socket: ReadSocket) -> Self {
+        match socket {
+            ReadSocket::Id(id) => Self { rooms: vec![id.clone()], id, handshake: Value::Null, data: Value::Null },
+            ReadSocket::Whole { id, handshake, rooms, data } => {
+                Self { id, handshake, rooms: rooms.into_iter().map(Room::from).collect(), data }
+            }
+        }
+    }
+}
+
 /// Reads an answer. Who answers is not said.
-fn response(body: &mut Body) -> Result<Received, BusError> {
-    let Some(request) = body.text("requestId").map(RequestId::from) else {
-        return Err(malformed("an answer names its request"));
+fn response(response: Response<'_>, attachments: Vec<Bytes>) -> Result<Received, BusError> {
+    let Response { request_id: request, kind, client_count, data, packet, sockets, rooms } = response;
+    let values = |value: Option<&RawValue>| {
+        let text = format!("[{}]", value.map_or("null", RawValue::get));
+        Arguments::from_parts(text, attachments).map_err(malformed)
     };
-    let message = match body.number("type") {
-        Some(kind::SERVER_SIDE_EMIT) => {
-            let answer = body.take("data").unwrap_or(Value::Nil);
-            Message::ServerSideReply { request, arguments: arguments(vec![answer])? }
+    let message = match (kind, sockets, rooms) {
+        (Some(kind::SERVER_SIDE_EMIT), ..) => Message::ServerSideReply { request, arguments: values(data)? },
+        (Some(kind::BROADCAST_COUNT), ..) => {
+            let clients = client_count.ok_or_else(|| malformed("a count is a number"))?;
+            Message::BroadcastCount { request, clients }
         }
-        Some(kind::BROADCAST_COUNT) => {
-            let clients = body.number("clientCount").and_then(|count| usize::try_from(count).ok());
-            Message::BroadcastCount { request, clients: clients.ok_or_else(|| malformed("a count is a number"))? }
+        (Some(kind::BROADCAST_ACK), ..) => Message::BroadcastAck { request, arguments: values(packet)? },
+        (Some(_), ..) => return Err(malformed("the type of an answer is 6, 8 or 9")),
+        (None, Some(sockets), _) => {
+            Message::Fetched { request, sockets: sockets.into_iter().map(SocketInfo::from).collect() }
         }
-        Some(kind::BROADCAST_ACK) => {
-            let answer = body.take("packet").unwrap_or(Value::Nil);
-            // Some versions of Node's adapter send what clients said as a list.
-            Message::BroadcastAck { request, arguments: arguments(vec![answer])? }
-        }
-        None => match (body.take("sockets"), body.take("rooms")) {
-            (Some(Value::Array(sockets)), _) => {
-                let sockets = sockets.into_iter().filter_map(socket).collect();
-                Message::Fetched { request, sockets }
-            }
-            (None, Some(Value::Array(rooms))) => {
-                Message::Rooms { request, rooms: rooms.into_iter().filter_map(room).collect() }
-            }
-            _ => return Ok(Received::Nothing),
-        },
-        Some(_) => return Err(malformed("the type of an answer is 6, 8 or 9")),
+        (None, None, Some(rooms)) => Message::Rooms { request, rooms: rooms.into_iter().map(Room::from).collect() },
+        (None, None, None) => return Ok(Received::Nothing),
     };
     Ok(Received::Message(None, message))
 }
 
-/// Reads the event of a packet, which must be of this namespace; a packet without one is of `/`.
-fn event(namespace: &str, packet: &mut Body) -> Result<Arguments, BusError> {
-    if packet.text("nsp").as_deref().unwrap_or("/") != namespace {
-        return Err(malformed("the packet is of another namespace"));
-    }
-    if packet.number("type") != Some(EVENT) {
-        return Err(malformed("the packet is no event"));
-    }
-    let Some(Value::Array(data)) = packet.take("data") else { return Err(malformed("an event is a list")) };
-    if data.is_empty() {
-        return Err(malformed("an event has a name"));
-    }
-    arguments(data)
-}
-
-/// A map out of a message that somebody else wrote.
-struct Body(Vec<(Value, Value)>);
-
-impl Body {
-    /// Reads JSON, or msgpack if the first byte is no `{`.
-    fn read(bytes: &[u8]) -> Result<Self, BusError> {
-        if bytes.first() == Some(&b'{') {
-            let json: Json = serde_json::from_slice(bytes).map_err(|error| BusError::Malformed(error.to_string()))?;
-            return Self::of(to_value(json, &[]));
-        }
-        Self::of(decode(bytes)?)
-    }
-
-    fn of(value: Value) -> Result<Self, BusError> {
-        match value {
-            Value::Map(members) => Ok(Self(members)),
-            _ => Err(malformed("a map is missing")),
-        }
-    }
-
-    fn take(&mut self, name: &str) -> Option<Value> {
-        let member = self.0.iter_mut().find(|(key, _)| key.as_str() == Some(name))?;
-        Some(std::mem::replace(&mut member.1, Value::Nil)).filter(|value| !value.is_nil())
-    }
-
-    fn text(&mut self, name: &str) -> Option<String> {
-        match self.take(name)? {
-            Value::String(text) => text.into_str(),
-            _ => None,
-        }
-    }
-
-    fn number(&mut self, name: &str) -> Option<u64> {
-        self.take(name)?.as_u64()
-    }
-
-    fn yes(&mut self, name: &str) -> bool {
-        self.take(name) == Some(Value::Boolean(true))
-    }
-
-    fn options(&mut self) -> Result<Option<Self>, BusError> {
-        self.take("opts").map(Self::of).transpose()
-    }
-
-    fn rooms(&mut self, name: &str) -> Vec<Room> {
-        match self.take(name) {
-            Some(Value::Array(rooms)) => rooms.into_iter().filter_map(room).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn rooms_of_one(&mut self, name: &str) -> Vec<Room> {
-        self.take(name).and_then(room).into_iter().collect()
-    }
-
-    fn targets(&mut self) -> Targets {
-        Targets { rooms: self.rooms("rooms"), except: self.rooms("except") }
-    }
-
-    fn flags(&mut self) -> Flags {
-        let Some(mut flags) = self.take("flags").and_then(|flags| Self::of(flags).ok()) else {
-            return Flags::default();
-        };
-        Flags {
-            volatile: flags.yes("volatile"),
-            compress: flags.take("compress") != Some(Value::Boolean(false)),
-            timeout: flags.number("timeout").map(std::time::Duration::from_millis),
-            local: false,
-        }
-    }
-}
-
-/// Returns the name of a room. Node has rooms that are numbers; on the channels they are text.
-fn room(value: Value) -> Option<Room> {
-    match value {
-        Value::String(text) => text.into_str().map(Room::from),
-        Value::Integer(number) => Some(number.to_string().into()),
-        _ => None,
-    }
-}
-
-fn socket(value: Value) -> Option<SocketInfo> {
-    let mut body = match value {
-        // The answer of nodes that were asked for ids alone.
-        Value::String(id) => {
-            let id: Room = id.into_str()?.into();
-            return Some(SocketInfo { rooms: vec![id.clone()], id, handshake: Json::Null, data: Json::Null });
-        }
-        value => Body::of(value).ok()?,
-    };
-    let mut json = |name| body.take(name).map_or(Json::Null, |value| to_json(value, &mut Vec::new()));
-    let (handshake, data) = (json("handshake"), json("data"));
-    Some(SocketInfo { id: body.text("id")?.into(), handshake, rooms: body.rooms("rooms"), data })
-}
-
-fn options(targets: &Targets, flags: Option<Flags>) -> Value {
-    let names = |rooms: &[Room]| Value::Array(rooms.iter().map(|room| room.as_ref().into()).collect());
-    let mut said = Vec::new();
-    if let Some(flags) = flags {
-        if flags.volatile {
-            said.push(("volatile".into(), true.into()));
-        }
-        if !flags.compress {
-            said.push(("compress".into(), false.into()));
-        }
-        if let Some(timeout) = flags.timeout {
-            said.push(("timeout".into(), u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).into()));
-        }
-    }
-    map([("rooms", names(&targets.rooms)), ("except", names(&targets.except)), ("flags", Value::Map(said))])
-}
-
-fn json_options(targets: &Targets) -> Json {
-    json!({ "rooms": targets.rooms, "except": targets.except })
-}
-
-/// Returns arguments as JSON. Bytes have no place there; Node writes what its buffers become in JSON.
-fn data(arguments: &Arguments) -> Result<Json, BusError> {
-    let list = values(arguments)?.into_iter().map(plain).collect();
-    Ok(Json::Array(list))
-}
-
-fn plain(value: Value) -> Json {
-    match value {
-        Value::Binary(bytes) => json!({ "type": "Buffer", "data": bytes }),
-        Value::Array(items) => items.into_iter().map(plain).collect(),
-        Value::Map(members) => {
-            let name = |key: &Value| key.as_str().unwrap_or_default().to_owned();
-            Json::Object(members.into_iter().map(|(key, value)| (name(&key), plain(value))).collect())
-        }
-        other => to_json(other, &mut Vec::new()),
-    }
-}
-
-fn map<const N: usize>(members: [(&str, Value); N]) -> Value {
-    Value::Map(members.into_iter().map(|(name, value)| (name.into(), value)).collect())
-}
-
-fn bytes(value: &Value) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(128);
-    // Writing to memory does not fail.
-    rmpv::encode::write_value(&mut bytes, value).ok();
+/// Writes msgpack, with the bytes that belong to the arguments within.
+fn pack(body: &impl Serialize, arguments: &Arguments) -> Vec<u8> {
+    // All members are text, numbers and JSON: nothing that JSON cannot hold.
+    let text = serde_json::to_string(body).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(text.len() + arguments.attachments().iter().map(Bytes::len).sum::<usize>());
+    msgpack::from_json(&text, arguments.attachments(), &mut bytes);
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Result<Value, BusError> {
-    let mut rest = bytes;
-    let value = rmpv::decode::read_value_with_max_depth(&mut rest, MAX_DEPTH)
-        .map_err(|error| BusError::Malformed(error.to_string()))?;
-    if rest.is_empty() { Ok(value) } else { Err(malformed("something follows the message")) }
+/// Returns arguments for JSON, where bytes have no place: they become what Node's buffers become there.
+fn plain(arguments: &Arguments) -> Result<Vec<Value>, BusError> {
+    let mut list: Vec<Value> = serde_json::from_str(arguments.text()).map_err(malformed)?;
+    if !arguments.attachments().is_empty() {
+        list.iter_mut().for_each(|value| unfold(value, arguments.attachments()));
+    }
+    Ok(list)
 }
 
-fn malformed(what: &str) -> BusError {
-    BusError::Malformed(what.to_owned())
+fn unfold(value: &mut Value, attachments: &[Bytes]) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| unfold(item, attachments)),
+        Value::Object(object) => {
+            if let Some(Some(number)) = limpet_proto::socketio::packet::placeholder(object)
+                && let Some(bytes) = attachments.get(number)
+            {
+                *value = json!({ "type": "Buffer", "data": bytes.as_ref() });
+            } else {
+                object.values_mut().for_each(|member| unfold(member, attachments));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn raw(text: Option<&str>) -> Result<&RawValue, BusError> {
+    json(text.unwrap_or("null"))
+}
+
+fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, BusError> {
+    serde_json::from_str(text).map_err(malformed)
+}
+
+fn malformed(what: impl ToString) -> BusError {
+    BusError::Malformed(what.to_string())
 }

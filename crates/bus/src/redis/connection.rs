@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value, cmd, pipe};
 use tokio::sync::mpsc;
@@ -51,7 +52,7 @@ impl Connections {
     pub(super) async fn open(
         url: &str,
         max_queued: usize,
-        hear: impl Fn(&str, &[u8]) + Send + Sync + 'static,
+        hear: impl Fn(&str, &Bytes) + Send + Sync + 'static,
     ) -> Result<Self, BusError> {
         let info = url.into_connection_info().map_err(failed)?;
         let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
@@ -62,8 +63,8 @@ impl Connections {
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
             .set_connection_timeout(Some(CONNECTION_TIMEOUT));
         let listening = config.clone().set_automatic_resubscription().set_push_sender(move |push: PushInfo| {
-            if let Some((channel, bytes)) = message(&push) {
-                hear(channel, bytes);
+            if let Some((channel, bytes)) = message(push) {
+                hear(&channel, &bytes);
             }
             Ok::<(), std::convert::Infallible>(())
         });
@@ -198,13 +199,15 @@ impl Outage {
 }
 
 /// Returns channel and bytes of what was published.
-fn message(push: &PushInfo) -> Option<(&str, &[u8])> {
-    let (channel, bytes) = match (&push.kind, &*push.data) {
-        (PushKind::Message, [channel, bytes]) | (PushKind::PMessage, [_, channel, bytes]) => (channel, bytes),
+fn message(push: PushInfo) -> Option<(String, Bytes)> {
+    let mut data = push.data.into_iter();
+    match push.kind {
+        PushKind::Message => {}
+        PushKind::PMessage => drop(data.next()),
         _ => return None,
-    };
-    match (channel, bytes) {
-        (Value::BulkString(channel), Value::BulkString(bytes)) => Some((str::from_utf8(channel).ok()?, bytes)),
+    }
+    match (data.next()?, data.next()?) {
+        (Value::BulkString(channel), Value::BulkString(bytes)) => Some((String::from_utf8(channel).ok()?, bytes.into())),
         _ => None,
     }
 }
