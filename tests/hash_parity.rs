@@ -9,6 +9,7 @@ use limpet_balancer::config::{AdminState, EndpointConfig, Hash, UpstreamConfig};
 use limpet_balancer::upstream::Upstream;
 use limpet_balancer::upstream::endpoint::{Endpoint, EndpointId};
 use limpet_testkit::haproxy::Haproxy;
+use limpet_testkit::limpet::Launch;
 use limpet_testkit::misbehave::{self, Conduct};
 use limpet_testkit::nginx::Nginx;
 use limpet_testkit::raw::RawClient;
@@ -80,6 +81,20 @@ fn address(n: u32) -> IpAddr {
     Ipv4Addr::from(n.wrapping_mul(2_654_435_761) | 0x0100_0000).into()
 }
 
+/// A header's value in one of the forms that lists take.
+fn list(n: u32) -> String {
+    match n % 8 {
+        0 => format!("user-{n},other-{}", n / 3),
+        1 => format!("user-{n} , other"),
+        2 => format!("\"user-{n},b\" x,c"),
+        3 => format!("user-{n},"),
+        4 => format!("\"a\\\"{n},b\",c"),
+        5 => format!("a\tb {n} ,\"c"),
+        6 => format!("a=\"{n}, not closed"),
+        _ => format!("\\\"{n},b\",c"),
+    }
+}
+
 fn user(n: u32) -> String {
     format!("user-{n}@{}", n % 17)
 }
@@ -137,6 +152,19 @@ fn haproxy(lines: &str, hash: Hash, of_address: bool) {
     }
 }
 
+fn haproxy_list(lines: &str, hash: Hash) {
+    for group in groups() {
+        let theirs = asked(group.haproxy(lines).address, "X-User", list);
+        let upstream = group.ours();
+        let ours = |n| {
+            let value = list(n);
+            let key = hash.part_of_header(value.as_bytes());
+            upstream.choose_by_hash(hash, key, &[]).expect("one").endpoint().address().port()
+        };
+        compare(lines, &theirs, ours, &group);
+    }
+}
+
 fn nginx(line: &str, hash: Hash, of_address: bool) {
     for group in groups() {
         let program = group.nginx(line);
@@ -168,6 +196,47 @@ fn haproxys_balance_by_header() {
 #[test]
 fn haproxys_balance_by_header_on_the_ring() {
     haproxy("balance hdr(x-user)\n    hash-type consistent sdbm avalanche", Hash::Ring, false);
+}
+
+#[test]
+fn haproxys_avalanche() {
+    haproxy("balance source\n    hash-type map-based sdbm avalanche", Hash::SourceAvalanche, true);
+    haproxy("balance hdr(x-user)\n    hash-type map-based sdbm avalanche", Hash::SourceAvalanche, false);
+}
+
+#[test]
+fn haproxys_headers_with_lists() {
+    haproxy_list("balance hdr(x-user)", Hash::Source);
+    haproxy_list("balance hdr(x-user)\n    hash-type consistent", Hash::Ring);
+}
+
+#[test]
+fn a_list_goes_where_its_first_value_goes() {
+    let servers = ["a", "b", "c"].map(|name| misbehave::Endpoint::start(Conduct::Answers(name)).expect("a port"));
+    let endpoints = servers.each_ref().map(|server| format!("\"{}\"", server.address())).join(", ");
+    let upstream = |name: &str, keys: &str| {
+        format!(
+            "[upstream.{name}]\nprobe = false\nendpoints = [{endpoints}]\n{keys}\n[[route]]\npath_prefix = \"/{name}\"\nupstream = \"{name}\"\n"
+        )
+    };
+    let text = "[listener.web]\nbind = \"127.0.0.1:0\"\n".to_owned()
+        + &upstream("balance", "balance = \"hash\"\nhash = \"ring\"\nhash_key = \"header:X-User\"")
+        + &upstream("affinity", "affinity = [{ by = \"header\", name = \"X-User\", hash = \"source\" }]")
+        + &upstream("whole", "affinity = [{ by = \"header\", name = \"X-User\" }]");
+    let limpet = Launch::run(env!("CARGO_BIN_EXE_limpet"), text).start().expect("it starts");
+    let answers = |path: &str, more: &str| -> Vec<String> {
+        let mut client = RawClient::connect(limpet.address).expect("it accepts");
+        let ask = |n| {
+            let request = format!("GET /{path} HTTP/1.1\r\nHost: h\r\nX-User: user-{n}{more}\r\n\r\n");
+            client.send(request.as_bytes()).expect("sent");
+            client.response().expect("an answer").text()
+        };
+        (0..40).map(ask).collect()
+    };
+    for path in ["balance", "affinity"] {
+        assert_eq!(answers(path, ""), answers(path, ", and-another"), "{path}");
+    }
+    assert_ne!(answers("whole", ""), answers("whole", ", and-another"), "no function of HAProxy's");
 }
 
 #[test]

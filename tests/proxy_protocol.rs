@@ -1,6 +1,7 @@
 //! The PROXY protocol in both directions: whose connection it is, who may say so, and what endpoints are told.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use limpet_proto::proxy_header::{self, Origin, Progress, Version};
 use limpet_testkit::haproxy::Haproxy;
@@ -375,6 +376,32 @@ fn we_speak_to_nginx() {
         let head = app.wait_for("/app", 1).remove(0).head;
         let seen = format!("X-Seen: {}\r\n", client.local_address().expect("an address"));
         assert!(head.contains(&seen), "{head}");
+    }
+}
+
+#[test]
+fn nginx_speaks_to_us() {
+    // Debian has it as a module, others built in.
+    let module = "/usr/lib/nginx/modules/ngx_stream_module.so";
+    let load = if Path::new(module).exists() { format!("load_module {module};\n") } else { String::new() };
+    let app = app();
+    let limpet = balancer(app.address(), "accept_proxy = \"v1\"", "");
+    let nginx = Nginx::start(&format!(
+        "{load}events {{ worker_connections 64; }}\nstream {{\n server {{\n listen {{listen}};\n proxy_pass {};\n \
+         proxy_protocol on;\n }}\n}}\n",
+        limpet.address
+    ))
+    .expect("nginx with its stream module starts");
+    for (count, source) in (1..).zip(["127.0.0.1", "127.6.7.8"]) {
+        let mut client =
+            RawClient::connect_from(source.parse().expect("an address"), nginx.address).expect("it accepts");
+        // The connection is the client's own: the header counts for every request on it.
+        for more in [1, 2] {
+            assert_eq!(client.get("/app").expect("an answer").status, 200);
+            let asked = app.wait_for("/app", (count - 1) * 2 + more).pop().expect("the last one");
+            assert_eq!(forwarded_for(&asked), [source], "{}", asked.head);
+        }
+        wait_for_line(&limpet, &[&format!("client={}", client.local_address().expect("an address"))]);
     }
 }
 

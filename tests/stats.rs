@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use limpet_testkit::http;
 use limpet_testkit::limpet::{Launch, Limpet};
 use limpet_testkit::misbehave::{Conduct, Endpoint};
+use limpet_testkit::oracle::Recorders;
 use limpet_testkit::peers;
 use limpet_testkit::process::Process;
 use limpet_testkit::raw::RawClient;
@@ -324,6 +325,83 @@ fn limits_queues_and_probes_are_in_the_numbers() {
     let row = watched.csv()[&name].clone();
     assert_eq!((row["status"].as_str(), row["chkdown"].as_str()), ("DOWN", "1"));
     assert_eq!(row["check_status"].trim_start_matches("* "), "L4CON");
+}
+
+#[test]
+fn columns_of_haproxy_that_only_some_endpoints_fill() {
+    let held = Endpoint::start(Conduct::AcceptsAndStalls).expect("it starts");
+    let [fails, works] = [Conduct::ClosesBeforeResponse, Conduct::Answers("hello")]
+        .map(|conduct| Endpoint::start(conduct).expect("it starts"));
+    let switches = Endpoint::start(Conduct::SwitchesUnasked).expect("it starts");
+    let doubts = Endpoint::start(Conduct::SendsTwoLengths).expect("it starts");
+    let slow = Recorders::start(&["slow"]).expect("it starts");
+    let slow_address = slow.all()[0].address;
+    let watched = Watched::start(
+        &format!(
+            "[upstream.queue]\nprobe = false\nbalance = \"source\"\n\
+             endpoints = [{{ address = \"{}\", max_conn = 1 }}]\n\
+             [upstream.fails]\nbalance = \"first\"\nprobe = {{ interval = \"1h\" }}\n\
+             outlier = {{ failures = 1, ejection = \"1h\" }}\nendpoints = [\"{}\", \"{}\"]\n\
+             [upstream.switches]\nprobe = false\nendpoints = [\"{}\"]\n\
+             [upstream.doubts]\nprobe = false\nendpoints = [\"{}\"]\n\
+             [upstream.slow]\nprobe = {{ interval = \"20ms\", fall = 1, rise = 1 }}\nslow_start = \"1h\"\n\
+             endpoints = [\"{slow_address}\"]\n",
+            held.address(),
+            fails.address(),
+            works.address(),
+            switches.address(),
+            doubts.address(),
+        ),
+        "",
+    );
+    let of = |upstream: &str, service: &str| watched.csv()[&(upstream.to_owned(), service.to_owned())].clone();
+    let endpoint = |json: &Value, upstream: usize| json["upstreams"][upstream]["endpoints"][0].clone();
+
+    // Who waits for the endpoint that its address means, waits for that one alone.
+    let mut clients: Vec<RawClient> =
+        (0..3).map(|_| RawClient::connect(watched.limpet.address).expect("a connection")).collect();
+    for client in &mut clients {
+        client.send(b"GET /queue HTTP/1.1\r\nHost: h\r\n\r\n").expect("sent");
+    }
+    watched.wait_for("two that wait", |json| endpoint(json, 0)["queue"]["current"] == 2);
+    clients.remove(0);
+    let json = watched.wait_for("one that waits", |json| endpoint(json, 0)["queue"]["current"] == 1);
+    assert_eq!(endpoint(&json, 0)["queue"]["max"], 2);
+    let waited = endpoint(&json, 0)["average_seconds"]["queue"].as_f64().expect("an average");
+    // Of two: one that did not wait, and one that did until it was seen.
+    assert!(waited > 0.0 && waited < PATIENCE.as_secs_f64(), "{waited}");
+    let row = of("queue", &held.address().to_string());
+    assert_eq!((row["qcur"].as_str(), row["qmax"].as_str()), ("1", "2"));
+    assert_eq!(row["qtime"], ((waited * 1000.0) as u64).to_string());
+    assert_eq!(watched.metric("limpet_endpoint_queue_max", &["upstream=\"queue\""]), 2.0);
+    drop(clients);
+
+    // Probes find nothing wrong with it; real traffic does.
+    exchange(watched.limpet.address, "/fails", "");
+    watched.wait_for("an ejection", |json| endpoint(json, 1)["state"] == "ejected");
+    let row = of("fails", &fails.address().to_string());
+    assert_eq!((row["status"].as_str(), row["hanafail"].as_str()), ("DOWN (ejected)", "1"));
+    assert_eq!(row["check_status"].trim_start_matches("* "), "L4OK");
+    assert_eq!(watched.metric("limpet_endpoint_ejections_total", &["upstream=\"fails\""]), 1.0);
+    let row = of("fails", &works.address().to_string());
+    assert_eq!((row["status"].as_str(), row["hanafail"].as_str()), ("UP", "0"));
+
+    // A 101 that nobody asked for would let an endpoint speak to somebody else's client; others are just broken.
+    exchange(watched.limpet.address, "/switches", "");
+    exchange(watched.limpet.address, "/doubts", "");
+    let row = of("switches", "BACKEND");
+    assert_eq!((row["dresp"].as_str(), row["eresp"].as_str()), ("1", "0"));
+    let row = of("doubts", "BACKEND");
+    assert_eq!((row["dresp"].as_str(), row["eresp"].as_str()), ("0", "1"));
+
+    assert_eq!(of("slow", &slow_address.to_string())["throttle"], "", "it has always been up");
+    slow.all()[0].down().expect("it goes down");
+    watched.wait_for("the end", |json| endpoint(json, 4)["state"] == "down");
+    assert_eq!(of("slow", &slow_address.to_string())["throttle"], "");
+    slow.all()[0].up().expect("it comes back");
+    let json = watched.wait_for("its return", |json| endpoint(json, 4)["state"] == "up");
+    assert_eq!(endpoint(&json, 4)["slow_start_percent"], 6, "a sixteenth: {json:#}");
+    assert_eq!(of("slow", &slow_address.to_string())["throttle"], "6");
 }
 
 #[test]

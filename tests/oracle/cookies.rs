@@ -1,8 +1,8 @@
 //! Every mode of HAProxy's `cookie` directive, beyond those that the examples use: 300 requests for each.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script, Step, texts};
+use limpet_testkit::oracle::{Comparison, Habits, Looks, Recorders, Script, texts};
 
 use crate::program::{Program, wait_until_down};
 use crate::{With, seed};
@@ -54,32 +54,19 @@ fn compare(haproxy: &'static str, limpet: &str, with: With) -> Comparison {
     };
     let programs = start();
     let named = programs.each_ref().map(|program| (program.name(), program.address()));
-    let mut comparison = Comparison::new(haproxy, seed(), Some("SERVERID"), Looks::ALL, named).with_cookies_as(undated);
+    let comparison = Comparison::new(haproxy, seed(), Some("SERVERID"), Looks::ALL, named);
+    let mut comparison = comparison.with_cookies_as(undated).with_time(unit);
 
     let mut script = Script::new(habits(), seed());
-    run(&mut comparison, script.steps(150));
+    comparison.run(script.steps(150)).unwrap();
     drop(programs);
     // New processes, because where HAProxy's turns go on after a change is its own.
     recorders.named("s2").down().unwrap();
     let programs = start();
     comparison.go_on_with(programs.each_ref().map(Program::address));
     wait_until_down(&programs, &[(recorders.named("s2"), "web/s2")]);
-    run(&mut comparison, script.steps(150));
+    comparison.run(script.steps(150)).unwrap();
     comparison
-}
-
-/// Sends the requests, none of them while a date passes to its next unit: both programs must write the same one.
-fn run(comparison: &mut Comparison, steps: Vec<Step>) {
-    for step in steps {
-        let into_the_unit = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() % 4000;
-        let left = match into_the_unit {
-            0..200 => 200 - into_the_unit,
-            200..3700 => 0,
-            _ => 4200 - into_the_unit,
-        };
-        std::thread::sleep(Duration::from_millis(left as u64));
-        comparison.run([step]).unwrap();
-    }
 }
 
 fn habits() -> Habits {
@@ -107,13 +94,21 @@ fn habits() -> Habits {
     }
 }
 
+/// HAProxy's dates count units of 4 s.
+const UNIT_BITS: u32 = 2;
+
 /// The digits of HAProxy's dates.
 const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// A date as HAProxy writes it, some seconds ago: five digits for 30 bits that count units of 4 s.
+/// A date as HAProxy writes it, some seconds ago: five digits for 30 bits.
 fn date(seconds_ago: i64) -> String {
-    let units = (now() - seconds_ago) >> 2;
+    let units = (now() - seconds_ago) >> UNIT_BITS;
     (0..5).rev().map(|digit| char::from(DIGITS[(units >> (6 * digit)) as usize & 63])).collect()
+}
+
+/// The unit that HAProxy writes now: the one that has begun counts as over.
+fn unit() -> i64 {
+    (now() + 3) >> UNIT_BITS
 }
 
 fn now() -> i64 {

@@ -141,7 +141,6 @@ fn a_prefixed_cookie_as_haproxy() {
 }
 
 #[test]
-#[ignore = "differs now and then once endpoints have gone and come back; whether in the timing of probes or in the product is not known"]
 fn an_inserted_cookie_as_haproxy() {
     insert(With::Limpet).assert_equal(ENOUGH);
 }

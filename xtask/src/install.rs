@@ -11,17 +11,18 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::run::{check, is_installed, root, succeeds};
 
-/// A program and the Debian package that brings it.
+/// A program, or a file that one loads, and the Debian package that brings it.
 pub(crate) struct Tool {
     program: &'static str,
     package: &'static str,
 }
 
 /// What the tests need.
-pub(crate) const TEST_TOOLS: [Tool; 6] = [
+pub(crate) const TEST_TOOLS: [Tool; 7] = [
     Tool { program: "dnsmasq", package: "dnsmasq-base" },
     Tool { program: "haproxy", package: "haproxy" },
     Tool { program: "nginx", package: "nginx" },
+    Tool { program: "/usr/lib/nginx/modules/ngx_stream_module.so", package: "libnginx-mod-stream" },
     Tool { program: "apache2", package: "apache2-bin" },
     Tool { program: "redis-server", package: "redis-server" },
     Tool { program: "chromium", package: "chromium" },

@@ -13,6 +13,7 @@ pub mod proxy;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use self::frames::Frames;
 use self::http1::Http1;
 use crate::net::deadline::Deadline;
 use crate::net::stream::Outgoing;
+use crate::tunnel::Engine;
+use crate::tunnel::berth::{Berth, From};
 use crate::upstream::pool::Private;
 
 /// The client of a request.
@@ -53,7 +56,7 @@ impl Origin {
     /// Describes the client at the other end of a connection.
     pub fn new(peer: SocketAddr, trusted: bool, listener: usize) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        Self { peer, peer_text: peer.ip().to_string().into(), trusted, listener, destination: None }
+        Self { peer, peer_text: address::text(peer.ip()), trusted, listener, destination: None }
     }
 
     /// Returns the peer's address.
@@ -106,6 +109,26 @@ impl Client {
         match self {
             Self::Http1(client) => Some(&mut client.private),
             Self::Frames(_) => None,
+        }
+    }
+
+    /// Takes a berth in the tunnel engine and returns it; streams of a multiplexed connection have none.
+    pub(crate) fn take_berth(&mut self, engine: &Engine) -> Option<Rc<Berth>> {
+        let Self::Http1(client) = self else { return None };
+        let socket = client.stream.socket_mut();
+        let berth = socket.berth().map_or_else(|| engine.reserve(), Rc::clone);
+        // A socket that failed tells that to whoever reads from it.
+        let _ = socket.take_berth(&berth, From::Client);
+        Some(berth)
+    }
+
+    /// Leaves the tunnel engine, where there is a berth.
+    pub(crate) fn leave_berth(&mut self) {
+        if let Self::Http1(client) = self
+            && client.stream.socket().berth().is_some()
+        {
+            // A socket that failed tells that to whoever reads from it.
+            let _ = client.stream.socket_mut().join_runtime();
         }
     }
 

@@ -10,12 +10,14 @@
 //! ```
 //!
 //! Invariants:
-//! - A socket is registered once, edge-triggered. What an edge announced is remembered until it was read.
+//! - A socket is registered once, edge-triggered: an upgrade's mostly before its 101 has come ([`berth`]). Whether there is
+//!   room to send is asked from the first refused send on. What an edge announced is remembered until it was read.
 //! - A side is read only while its peer has taken everything; so a tunnel owns heap memory only while a peer is slow,
 //!   and never more than one buffer's worth for each direction.
 //! - Bytes pass unchanged. When they make no sense as frames, following ends and relaying goes on.
 //! - Nothing else holds state of a tunnel, so that an entry is all that a successor process would need.
 
+pub mod berth;
 pub mod close;
 pub mod engine;
 mod entry;
@@ -26,14 +28,15 @@ pub use engine::Engine;
 pub use record::{Limits, Record};
 
 use crate::net::buffer::Buffer;
+use crate::net::socket::Released;
 
 /// A connection that has just been upgraded.
 #[derive(Debug)]
 pub struct Tunnel {
     /// The client's socket.
-    pub client: std::net::TcpStream,
+    pub client: Released,
     /// The endpoint's socket.
-    pub upstream: std::net::TcpStream,
+    pub upstream: Released,
     /// The 101 for the client.
     pub head: Vec<u8>,
     /// What the endpoint sent behind its 101.

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 
 pub use journal::{Event, Received};
 
@@ -160,7 +160,7 @@ impl RefusesConnections {
     /// # Errors
     /// When the system has none left.
     pub fn start() -> io::Result<Self> {
-        let bound = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        let bound = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         bind(&bound, &SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = SocketAddr::try_from(getsockname(&bound)?)?;
         Ok(Self { address, _bound: bound })

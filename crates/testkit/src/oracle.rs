@@ -13,6 +13,7 @@ mod random;
 mod recorder;
 mod script;
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -26,7 +27,10 @@ pub use script::{Habits, Script, texts};
 use client::Jars;
 
 /// How many differences a report shows.
-const SHOWN: usize = 12;
+const SHOWN: usize = 16;
+
+/// How many requests are shown that were answered alike before one that was not.
+const BEFORE: usize = 3;
 
 /// A running comparison.
 #[derive(Debug)]
@@ -41,7 +45,13 @@ pub struct Comparison {
     normal: fn(&str) -> String,
     /// Whether each program is knocked at behind each request.
     knocks: bool,
+    /// What time it is, where answers depend on that.
+    time: Option<fn() -> i64>,
     sent: usize,
+    /// The last requests that were answered alike.
+    recent: VecDeque<String>,
+    differing: usize,
+    /// What is shown of them.
     differences: Vec<String>,
 }
 
@@ -88,7 +98,10 @@ impl Comparison {
             looks,
             normal: str::to_owned,
             knocks: false,
+            time: None,
             sent: 0,
+            recent: VecDeque::new(),
+            differing: 0,
             differences: Vec::new(),
         }
     }
@@ -107,6 +120,14 @@ impl Comparison {
         self
     }
 
+    /// Answers depend on the time, which goes on in steps. A request during which it does is not compared, for each
+    /// program may have answered in another step, and its client forgets its cookie.
+    #[must_use]
+    pub fn with_time(mut self, time: fn() -> i64) -> Self {
+        self.time = Some(time);
+        self
+    }
+
     /// Goes on with other processes of the same programs; clients keep what they have.
     pub fn go_on_with(&mut self, addresses: [SocketAddr; 2]) {
         for (side, address) in self.sides.iter_mut().zip(addresses) {
@@ -121,6 +142,7 @@ impl Comparison {
     pub fn run(&mut self, steps: impl IntoIterator<Item = Step>) -> Result<()> {
         for step in steps {
             self.sent += 1;
+            let began = self.time.map(|time| time());
             let [original, other] = &mut self.sides;
             let expected = step.send(original.address, self.cookie, &mut original.jars)?;
             let found = step.send(other.address, self.cookie, &mut other.jars)?;
@@ -128,14 +150,32 @@ impl Comparison {
                 client::knock(original.address)?;
                 client::knock(other.address)?;
             }
-            let (expected, found) = (self.looks.at(expected, self.normal), self.looks.at(found, self.normal));
-            if expected != found {
-                let (original, other) = (original.name, other.name);
-                self.differences
-                    .push(format!("request {}: {step}\n    {original}: {expected}\n    {other}: {found}", self.sent));
+            if self.time.map(|time| time()) != began {
+                for side in &mut self.sides {
+                    side.jars.remove(&step.client);
+                }
+                continue;
             }
+            let (expected, found) = (self.looks.at(expected, self.normal), self.looks.at(found, self.normal));
+            let (original, other) = (original.name, other.name);
+            let line = format!("request {}: {step}\n    {original}: {expected}\n    {other}: {found}", self.sent);
+            self.note(line, expected == found);
         }
         Ok(())
+    }
+
+    fn note(&mut self, line: String, alike: bool) {
+        if alike {
+            self.recent.push_back(line);
+            if self.recent.len() > BEFORE {
+                self.recent.pop_front();
+            }
+            return;
+        }
+        self.differing += 1;
+        // What a program chooses depends on what it did before.
+        let before = self.recent.drain(..).map(|line| format!("(alike) {line}"));
+        self.differences.extend(before.chain([line]).take(SHOWN.saturating_sub(self.differences.len())));
     }
 
     /// Sends one request to one of the programs (0 or 1) outside of the sequence and returns the answer, to see a state.
@@ -156,17 +196,14 @@ impl Comparison {
     /// Returns all that differed as text, or `None`.
     #[must_use]
     pub fn report(&self) -> Option<String> {
-        if self.differences.is_empty() {
+        if self.differing == 0 {
             return None;
         }
         let mut text = format!(
             "{}, seed {}: {} of {} requests were answered differently",
-            self.name,
-            self.seed,
-            self.differences.len(),
-            self.sent
+            self.name, self.seed, self.differing, self.sent
         );
-        for difference in self.differences.iter().take(SHOWN) {
+        for difference in &self.differences {
             // Writing to a string cannot fail.
             let _ = write!(text, "\n  {difference}");
         }

@@ -191,6 +191,22 @@ pub fn ws_client(url: &str, arguments: &[&str]) -> Result<Client> {
     Client::start("ws-client.js", node("ws-client.js")?, url, arguments)
 }
 
+/// Starts a WebSocket client on Node that goes through all that `ws` can send to an echo.
+///
+/// # Errors
+/// When it does not start.
+pub fn ws_echo_client(url: &str) -> Result<Client> {
+    Client::start("ws-echo.js", node("ws-echo.js")?, url, &[])
+}
+
+/// The same in Python, with wsproto.
+///
+/// # Errors
+/// When it does not start.
+pub fn python_ws_echo_client(url: &str) -> Result<Client> {
+    Client::start("ws_echo.py", python("ws_echo.py")?, url, &[])
+}
+
 /// Starts Chromium with a page of another origin, cookies blocked.
 ///
 /// # Errors

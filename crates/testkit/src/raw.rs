@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 pub use response::{Answers, Framing, Response};
 
@@ -67,7 +67,8 @@ impl RawClient {
     /// Connects from a local address of the test's choice, for example within 127.0.0.0/8.
     pub fn connect_from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
         let family = if source.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let socket = socket(family, SocketType::STREAM, None)?;
+        // A child of another test that got a copy would keep the connection open.
+        let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         bind(&socket, &SocketAddr::new(source, 0))?;
         // Without a limit: on loopback a connection is made or refused at once.
         connect(&socket, &address)?;

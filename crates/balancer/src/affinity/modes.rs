@@ -223,7 +223,8 @@ impl Mode {
                 (named, Evidence::Client)
             }
             Self::Header(name, hash) => {
-                (hashed(*hash, request.lines.named(name).find(|value| !value.is_empty())), Evidence::Header)
+                let value = request.lines.named(name).find(|value| !value.is_empty());
+                (hashed(*hash, value.map(|value| hash.part_of_header(value))), Evidence::Header)
             }
             Self::Query(name, hash) => (hashed(*hash, parameter(request.target.query(), name)), Evidence::Query),
             Self::Path(hash) => (hashed(*hash, Some(request.target.path().as_bytes())), Evidence::Path),

@@ -8,7 +8,6 @@ use std::task::Poll;
 use limpet_proto::engineio::Transport;
 use limpet_proto::http1::head::{self, HeadError};
 use limpet_proto::http1::request_head::{RequestHead, Slots};
-use tokio::net::TcpStream;
 
 use super::http1::Http1;
 use super::proxy::{self, Expected, Received};
@@ -16,6 +15,7 @@ use super::{Client, Origin};
 use crate::access_log::Exchange;
 use crate::config::{AcceptProxy, ListenerConfig};
 use crate::net::limit::{Permit, Refusal};
+use crate::net::socket::Socket;
 use crate::net::stream::Stream;
 use crate::request::answer::{self, Error};
 use crate::request::prepare::{self, Prepared};
@@ -37,7 +37,7 @@ enum Arrived {
 }
 
 /// Serves a client connection to its end.
-pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, origin: Origin, permit: Result<Permit, Refusal>) {
+pub(crate) async fn serve(worker: Rc<Worker>, socket: Socket, origin: Origin, permit: Result<Permit, Refusal>) {
     let listener = origin.listener;
     let config = &worker.shared.listeners[listener].config;
     let mut client = Client::Http1(Http1::new(origin, Stream::new(socket), config.body_timeout));
@@ -229,8 +229,8 @@ fn become_tunnel(worker: &Worker, client: Client, upgraded: Upgraded, permit: Pe
 /// Joins the endpoint's half of a tunnel and the client's.
 fn join(upgraded: Upgraded, client: Stream, origin: &Origin, permit: Permit) -> io::Result<Tunnel> {
     let Upgraded { stream, head, load, request } = upgraded;
-    let (client, to_upstream) = client.into_parts()?;
-    let (upstream, to_client) = stream.into_parts()?;
+    let (client, to_upstream) = client.release()?;
+    let (upstream, to_client) = stream.release()?;
     let session = request.session;
     // The first message of a websocket-first session tells its sid.
     let expect_open = session.sid.is_none() && session.transport == Some(Transport::Websocket);
@@ -265,7 +265,7 @@ async fn linger(client: Client) {
 fn reset(client: &Client) {
     if let Client::Http1(client) = client {
         // If it fails, an ordinary end follows.
-        let _ = socket2::SockRef::from(client.stream.socket()).set_linger(Some(std::time::Duration::ZERO));
+        let _ = client.stream.socket().reset();
     }
 }
 

@@ -18,11 +18,14 @@ pub enum Hash {
     Modulo,
     /// HAProxy's map-based hash, as of `balance source`.
     Source,
+    /// HAProxy's map-based hash with its avalanche.
+    SourceAvalanche,
 }
 
 impl Hash {
     /// Every value, in the order of the documentation.
-    pub const ALL: [Self; 6] = [Self::Rendezvous, Self::Ring, Self::Ketama, Self::IpHash, Self::Modulo, Self::Source];
+    pub const ALL: [Self; 7] =
+        [Self::Rendezvous, Self::Ring, Self::Ketama, Self::IpHash, Self::Modulo, Self::Source, Self::SourceAvalanche];
 
     /// Returns the word for it in the configuration.
     pub fn as_str(self) -> &'static str {
@@ -33,7 +36,29 @@ impl Hash {
             Self::IpHash => "ip_hash",
             Self::Modulo => "modulo",
             Self::Source => "source",
+            Self::SourceAvalanche => "source_avalanche",
         }
+    }
+
+    /// Returns the part of a header's value that is the key: HAProxy's functions take the first of several values between
+    /// commas, without blanks around it; the others take all of it.
+    pub fn part_of_header(self, value: &[u8]) -> &[u8] {
+        if !matches!(self, Self::Ring | Self::Source | Self::SourceAvalanche) {
+            return value;
+        }
+        let (mut is_quoted, mut is_escaped) = (false, false);
+        let ends = |byte: &u8| {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'\\' if is_quoted => is_escaped = true,
+                b'"' => is_quoted = !is_quoted,
+                b',' => return !is_quoted,
+                _ => {}
+            }
+            false
+        };
+        let end = value.iter().position(ends).unwrap_or(value.len());
+        value[..end].trim_ascii()
     }
 
     /// Returns whether `hash_balance_factor` applies.

@@ -142,7 +142,7 @@ pub(super) const PART: Part = Part {
             "hash",
             "\"rendezvous\"",
             "How a key becomes an endpoint with \"source\" and \"hash\": \"rendezvous\"; as HAProxy \"ring\" (hash-type\n\
-             consistent) or \"source\" (map-based); as nginx \"ketama\" (hash ... consistent), \"ip_hash\" or \"modulo\" (hash).",
+             consistent) \"source\" or \"source_avalanche\" (map-based); as nginx \"ketama\" (hash ... consistent), \"ip_hash\" or \"modulo\" (hash).",
         ),
         default(
             "hash_key",

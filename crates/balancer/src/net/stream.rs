@@ -2,24 +2,21 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-
 use super::buffer::Buffer;
+use super::socket::{Released, Socket};
 
 /// A connection and its unused bytes; a buffer is held only while there are some.
 #[derive(Debug)]
 pub struct Stream {
-    socket: TcpStream,
+    socket: Socket,
     input: Option<Buffer>,
 }
 
 impl Stream {
     /// Wraps a connected or connecting socket.
-    pub fn new(socket: TcpStream) -> Self {
+    pub fn new(socket: Socket) -> Self {
         Self { socket, input: None }
     }
 
@@ -44,19 +41,19 @@ impl Stream {
     /// What the socket says; [`io::ErrorKind::OutOfMemory`] when the buffer is full of unused bytes.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut buffer = self.input.take().unwrap_or_else(Buffer::take);
-        let mut room = ReadBuf::new(buffer.room());
-        if room.capacity() == 0 {
+        let room = buffer.room();
+        if room.is_empty() {
             self.input = Some(buffer);
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
-        let polled = Pin::new(&mut self.socket).poll_read(cx, &mut room);
-        let count = room.filled().len();
-        buffer.extend(count);
+        let polled = self.socket.poll_read(cx, room);
+        if let Poll::Ready(Ok(count)) = polled {
+            buffer.extend(count);
+        }
         if !buffer.is_empty() {
             self.input = Some(buffer);
         }
-        ready!(polled)?;
-        Poll::Ready(Ok(count))
+        polled
     }
 
     /// Writes what it can of the rest of `out`; ready when all is written.
@@ -65,7 +62,7 @@ impl Stream {
     /// What the socket says.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, out: &mut Outgoing) -> Poll<io::Result<()>> {
         while !out.is_flushed() {
-            match ready!(Pin::new(&mut self.socket).poll_write(cx, out.rest()))? {
+            match ready!(self.socket.poll_write(cx, out.rest()))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => out.advance(count),
             }
@@ -76,15 +73,14 @@ impl Stream {
     /// Returns whether nothing has arrived since the last read, not even the end of the stream, as far as the reactor
     /// knows; costs no system call.
     pub fn is_quiet(&self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        self.input.is_none() && self.socket.poll_read_ready(&mut cx).is_pending()
+        self.input.is_none() && self.socket.is_quiet()
     }
 
     /// Announces the end of what we send, then reads and drops what the other side still sends, up to a bound, so that
     /// the last response is not lost to a reset.
     pub async fn linger(&mut self) {
         const MOST_BYTES: usize = 256 * 1024;
-        if poll_fn(|cx| Pin::new(&mut self.socket).poll_shutdown(cx)).await.is_err() {
+        if self.socket.shutdown().is_err() {
             return;
         }
         let mut dropped = 0;
@@ -97,17 +93,22 @@ impl Stream {
         }
     }
 
-    /// Takes the socket out of the reactor, with the unused bytes.
+    /// Lets go of a connection that becomes one side of a tunnel, with the unused bytes.
     ///
     /// # Errors
     /// What the reactor says.
-    pub fn into_parts(self) -> io::Result<(std::net::TcpStream, Option<Buffer>)> {
-        Ok((self.socket.into_std()?, self.input))
+    pub fn release(self) -> io::Result<(Released, Option<Buffer>)> {
+        Ok((self.socket.release()?, self.input))
     }
 
     /// Returns the socket.
-    pub fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    /// Returns the socket, to be watched by somebody else.
+    pub fn socket_mut(&mut self) -> &mut Socket {
+        &mut self.socket
     }
 }
 

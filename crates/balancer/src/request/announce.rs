@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::Poll;
 
 use limpet_proto::proxy_header::{self, Origin};
@@ -12,6 +13,7 @@ use crate::client::Client;
 use crate::net::connect;
 use crate::net::deadline::Deadline;
 use crate::net::stream::{Outgoing, Stream};
+use crate::tunnel::berth::Berth;
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::Endpoint;
 
@@ -38,8 +40,13 @@ pub(super) fn as_ourselves(upstream: &Upstream) -> Option<Outgoing> {
 ///
 /// # Errors
 /// What the socket says; nothing of a request was sent.
-pub(super) async fn connect(endpoint: &Endpoint, mut header: Outgoing, deadline: &Deadline) -> io::Result<Stream> {
-    let mut stream = connect::connect(endpoint.address(), &mut header, deadline).await?;
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    mut header: Outgoing,
+    deadline: &Deadline,
+    berth: Option<&Rc<Berth>>,
+) -> io::Result<Stream> {
+    let mut stream = connect::connect(endpoint.address(), &mut header, deadline, berth).await?;
     poll_fn(|cx| match stream.poll_flush(cx, &mut header) {
         Poll::Pending => deadline.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
         ready => ready,

@@ -89,7 +89,11 @@ pub async fn send(
     // Of an earlier endpoint there is nothing left to count.
     request.flight = None;
     slot::hold(client, request, endpoint).await?;
-    request.flight = Some(Flight::begin(endpoint));
+    let flight = request.flight.insert(Flight::begin(endpoint));
+    let queued = std::mem::take(&mut request.queued);
+    if endpoint.slots() > 0 {
+        flight.queued(queued);
+    }
     let kept = kept::take(worker, client, request, endpoint);
     if kept.is_some() {
         request.flight.iter().for_each(Flight::reuse);
@@ -99,11 +103,11 @@ pub async fn send(
             Err(Failure::Closed(_)) if request.repeatable => {
                 request.flight.iter().for_each(Flight::retry);
                 request.out.rewind();
-                on_new_connection(client, request, endpoint).await
+                on_new_connection(worker, client, request, endpoint).await
             }
             result => result,
         },
-        None => on_new_connection(client, request, endpoint).await,
+        None => on_new_connection(worker, client, request, endpoint).await,
     };
     let (sent_bytes, upgrade) = (request.sent_bytes(), request.upgrade);
     if let Some(flight) = &mut request.flight {
@@ -124,8 +128,8 @@ pub async fn accepts_connections(upstream: &Upstream, endpoint: &Endpoint) -> bo
     let deadline = Deadline::new();
     deadline.set(upstream.config().connect_timeout);
     match announce::as_ourselves(upstream) {
-        Some(header) => announce::connect(endpoint, header, &deadline).await.is_ok(),
-        None => connect::connect(endpoint.address(), &mut Outgoing::default(), &deadline).await.is_ok(),
+        Some(header) => announce::connect(endpoint, header, &deadline, None).await.is_ok(),
+        None => connect::connect(endpoint.address(), &mut Outgoing::default(), &deadline, None).await.is_ok(),
     }
 }
 
@@ -151,16 +155,19 @@ pub async fn hold_body(client: &mut Client, request: &mut Request) -> Result<(),
 }
 
 async fn on_new_connection(
+    worker: &Worker,
     client: &mut Client,
     request: &mut Request,
     endpoint: &Endpoint,
 ) -> Result<Response, Failure> {
     client.deadline().set(request.upstream.config().connect_timeout);
     let begun = Instant::now();
+    // What may become a tunnel waits for that where tunnels are.
+    let berth = if request.upgrade { client.take_berth(&worker.engine) } else { None };
     let connected = match announce::as_client(client, request) {
-        None => connect::connect(endpoint.address(), &mut request.out, client.deadline()).await,
+        None => connect::connect(endpoint.address(), &mut request.out, client.deadline(), berth.as_ref()).await,
         // Rare: its state must not be a part of every connection's.
-        Some(header) => Box::pin(announce::connect(endpoint, header, client.deadline())).await,
+        Some(header) => Box::pin(announce::connect(endpoint, header, client.deadline(), berth.as_ref())).await,
     };
     let stream = connected.map_err(Failure::Connect)?;
     if let Some(flight) = &mut request.flight {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use limpet_proto::engineio::query::{self, Query};
 use limpet_proto::engineio::sid::Sid;
@@ -70,6 +71,8 @@ pub struct Request {
     pub hash_key: Option<Box<[u8]>>,
     /// The slot at an endpoint with a limit, while the request is there.
     pub slot: Option<Slot>,
+    /// For how long it has waited for the slot.
+    pub queued: Duration,
     /// The client's user agent, interned; 0 where nobody needs it.
     pub user_agent: u16,
     /// The head for the endpoint, and the part of the body that was taken.
@@ -216,6 +219,7 @@ pub fn prepare(
         session,
         hash_key: slot::key(upstream.config(), request),
         slot: None,
+        queued: Duration::ZERO,
         user_agent,
         head_bytes: out.bytes.len(),
         out,

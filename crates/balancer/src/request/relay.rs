@@ -56,14 +56,22 @@ pub(super) async fn relay(
     if response.status == 101 {
         return upgrade(worker, request, response, load, endpoint, log);
     }
+    if request.upgrade {
+        // It becomes no tunnel. Sockets that fail here tell that to whoever reads from them.
+        let _ = response.stream.socket_mut().join_runtime();
+        client.leave_berth();
+    }
     // A handshake's load passes on to the session that it opens; any other request carries its load to its end.
     let (begun, _load) = if request.is_polling_handshake() && response.status == 200 {
-        (Box::pin(handshake::begin(worker, client, request, &mut response, load, endpoint)).await?, None)
+        (Box::pin(handshake::begin(worker, client, request, &mut response, load, endpoint)).await, None)
     } else {
-        (begin(worker, client, request, &mut response, endpoint)?, load)
+        (begin(worker, client, request, &mut response, endpoint), load)
     };
+    if let Err(Error::Endpoint(Failure::Malformed(_))) = begun {
+        request.flight.iter().for_each(Flight::malformed);
+    }
     let Begun { mut out, mut body, client_framing, closes_client, endpoint_keeps_alive, keep_alive_timeout, cookie } =
-        begun;
+        begun?;
     edit(request, endpoint, &mut out.bytes);
     log.cookie(cookie);
     let mut stream = response.stream;
@@ -259,6 +267,7 @@ fn upgrade(
 ) -> Result<Served, Error> {
     // A 101 that nobody asked for would turn the rest of the connection into somebody else's bytes.
     if !request.upgrade {
+        request.flight.iter().for_each(Flight::denied);
         return Err(Failure::Malformed(HeadError::FirstLine).into());
     }
     let mut slots = Slots::new();

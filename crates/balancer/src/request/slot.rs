@@ -6,6 +6,7 @@ use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use limpet_proto::http1::request_head::RequestHead;
 
@@ -27,7 +28,7 @@ pub(super) fn key(config: &UpstreamConfig, head: &RequestHead<'_, '_>) -> Option
     let key = match &config.hash_key {
         HashKey::Client => return None,
         HashKey::Path => head.target.path().as_bytes(),
-        HashKey::Header(name) => head.lines.named(name).next()?,
+        HashKey::Header(name) => config.hash.part_of_header(head.lines.named(name).next()?),
         HashKey::Query(name) => {
             let mut pairs = head.target.query()?.split('&');
             pairs.find_map(|pair| pair.split_once('=').filter(|(key, _)| key == name))?.1.as_bytes()
@@ -107,9 +108,10 @@ pub(super) async fn hold(client: &mut Client, request: &mut Request, endpoint: &
 
 /// Waits in a queue, for as long as is allowed and the client is there. That a client has gone is seen once its body has
 /// arrived.
-async fn wait(client: &mut Client, request: &Request, mut waiting: Waiting) -> Result<Slot, Failure> {
+async fn wait(client: &mut Client, request: &mut Request, mut waiting: Waiting) -> Result<Slot, Failure> {
     client.deadline().set(request.upstream.config().queue_timeout);
-    poll_fn(|cx| {
+    let since = Instant::now();
+    let slot = poll_fn(|cx| {
         if let Poll::Ready(slot) = Pin::new(&mut waiting).poll(cx) {
             return Poll::Ready(slot.ok_or(Failure::Queue(Refusal::Gone)));
         }
@@ -120,5 +122,7 @@ async fn wait(client: &mut Client, request: &Request, mut waiting: Waiting) -> R
         }
         client.deadline().poll(cx).map(|()| Err(Failure::Queue(Refusal::Timeout)))
     })
-    .await
+    .await;
+    request.queued += since.elapsed();
+    slot
 }

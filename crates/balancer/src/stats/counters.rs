@@ -13,7 +13,8 @@ use super::sampler::Rate;
 use crate::affinity::Evidence;
 use crate::tunnel::close::CloseReason;
 
-/// The most shards of one set of counters. Threads beyond that share them, which costs time but no numbers.
+/// The most shards of one set of counters. Each thread has its own, but for those beyond that, which share the last: that
+/// costs time but no numbers.
 const MAX_SHARDS: usize = 32;
 
 /// The number of last values over which times are averaged, on each worker.
@@ -52,6 +53,8 @@ pub enum Count {
     AnsweredHere,
     /// Connections to the endpoint that failed.
     ConnectErrors,
+    /// Responses that were refused because they would have been dangerous.
+    DeniedResponses,
     /// Responses that did not come, came too late or were malformed.
     ResponseErrors,
     /// Requests that were sent again on a new connection to the same endpoint.
@@ -113,6 +116,8 @@ impl Count {
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
+    /// In the queue, where an endpoint has a limit of requests in progress.
+    Queue,
     /// Opening a connection to an endpoint.
     Connect,
     /// From the end of that to the head of the response.
@@ -153,10 +158,12 @@ pub struct Shard {
     endpoint_codes: [AtomicU64; CLOSE_CODES.len()],
     /// The largest [`Count::Current`] of this shard.
     peak: AtomicU64,
+    /// Whether several threads write.
+    is_shared: bool,
 }
 
-impl Default for Shard {
-    fn default() -> Self {
+impl Shard {
+    fn new(place: usize) -> Self {
         Self {
             counts: zeros(),
             times: array::from_fn(|_| Average::default()),
@@ -165,6 +172,7 @@ impl Default for Shard {
             client_codes: zeros(),
             endpoint_codes: zeros(),
             peak: AtomicU64::new(0),
+            is_shared: place == MAX_SHARDS - 1,
         }
     }
 }
@@ -174,14 +182,14 @@ fn zeros<const N: usize>() -> [AtomicU64; N] {
 }
 
 impl Shard {
-    /// Adds to a number.
+    /// Adds to a number. Only the thread whose shard it is may do so.
     pub fn add(&self, count: Count, number: u64) {
-        self.counts[count as usize].fetch_add(number, Ordering::Relaxed);
+        self.bump(&self.counts[count as usize], number);
     }
 
     /// Takes one from a gauge. Where another thread added it, this shard's part is negative, and the sum is right.
     pub fn leave(&self, gauge: Count) {
-        self.counts[gauge as usize].fetch_sub(1, Ordering::Relaxed);
+        self.bump(&self.counts[gauge as usize], 1_u64.wrapping_neg());
     }
 
     /// Adds a time to its average.
@@ -191,17 +199,28 @@ impl Shard {
 
     /// Counts how a request was bound.
     pub fn bound(&self, evidence: Evidence) {
-        self.evidence[evidence as usize].fetch_add(1, Ordering::Relaxed);
+        self.bump(&self.evidence[evidence as usize], 1);
     }
 
     /// Counts the end of a tunnel.
     pub fn closed(&self, reason: CloseReason, client_code: Option<u16>, endpoint_code: Option<u16>) {
-        self.closes[reason as usize].fetch_add(1, Ordering::Relaxed);
+        self.bump(&self.closes[reason as usize], 1);
         for (codes, code) in [(&self.client_codes, client_code), (&self.endpoint_codes, endpoint_code)] {
             if let Some(code) = code {
-                codes[close_code_place(code)].fetch_add(1, Ordering::Relaxed);
+                self.bump(&codes[close_code_place(code)], 1);
             }
         }
+    }
+
+    /// Adds to one of the numbers and returns the sum.
+    fn bump(&self, sum: &AtomicU64, number: u64) -> u64 {
+        if self.is_shared {
+            return sum.fetch_add(number, Ordering::Relaxed).wrapping_add(number);
+        }
+        // One thread writes. Without a locked instruction it does so in a tenth of the time.
+        let new = sum.load(Ordering::Relaxed).wrapping_add(number);
+        sum.store(new, Ordering::Relaxed);
+        new
     }
 }
 
@@ -229,6 +248,7 @@ impl Average {
 pub struct Counters {
     shards: [OnceLock<Arc<Shard>>; MAX_SHARDS],
     peak: AtomicU64,
+    queue_peak: AtomicU64,
     /// Requests per second.
     pub request_rate: Rate,
     /// Connections per second.
@@ -240,7 +260,8 @@ pub struct Counters {
 impl Counters {
     /// Returns this thread's shard.
     pub fn shard(&self) -> &Arc<Shard> {
-        self.shards[own_place()].get_or_init(Arc::default)
+        let place = own_place();
+        self.shards[place].get_or_init(|| Arc::new(Shard::new(place)))
     }
 
     /// Adds to a number.
@@ -254,7 +275,7 @@ impl Counters {
     /// once a second.
     pub fn enter(&self) -> &Arc<Shard> {
         let shard = self.shard();
-        let current = shard.counts[Count::Current as usize].fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let current = shard.bump(&shard.counts[Count::Current as usize], 1);
         // Where others have left what this shard entered, its part can be anything; only records count.
         if current > shard.peak.load(Ordering::Relaxed) && current < u64::MAX / 2 {
             shard.peak.store(current, Ordering::Relaxed);
@@ -273,6 +294,16 @@ impl Counters {
         if current > self.peak() {
             self.peak.fetch_max(current, Ordering::Relaxed);
         }
+    }
+
+    /// Returns the largest number of waiting ones that was seen.
+    pub fn queue_peak(&self) -> u64 {
+        self.queue_peak.load(Ordering::Relaxed)
+    }
+
+    /// Notes a number of waiting ones.
+    pub fn note_queue(&self, waiting: usize) {
+        self.queue_peak.fetch_max(waiting as u64, Ordering::Relaxed);
     }
 
     /// Sums one number.
@@ -317,7 +348,7 @@ fn own_place() -> usize {
     }
     match PLACE.get() {
         usize::MAX => {
-            let place = NEXT.fetch_add(1, Ordering::Relaxed) % MAX_SHARDS;
+            let place = NEXT.fetch_add(1, Ordering::Relaxed).min(MAX_SHARDS - 1);
             PLACE.set(place);
             place
         }

@@ -106,11 +106,12 @@ impl Row {
         ] {
             self.set_count(column, totals, count);
         }
-        self.set("qtime", 0);
-        for (column, time) in [("ctime", Time::Connect), ("rtime", Time::Response), ("ttime", Time::Total)] {
+        for (column, time) in
+            [("qtime", Time::Queue), ("ctime", Time::Connect), ("rtime", Time::Response), ("ttime", Time::Total)]
+        {
             self.set(column, totals.average(time).unwrap_or_default().as_millis());
         }
-        self.set("dresp", 0);
+        self.set_count("dresp", totals, Count::DeniedResponses);
         self.set_statuses(totals);
     }
 
@@ -167,6 +168,10 @@ fn server(upstream: &UpstreamRow, endpoint: &EndpointRow) -> Row {
     row.set("addr", endpoint.address);
     if let Some(cookie) = &endpoint.cookie {
         row.set("cookie", cookie);
+    }
+    row.set("hanafail", endpoint.ejections);
+    if let Some(percent) = endpoint.throttle {
+        row.set("throttle", percent);
     }
     if endpoint.max_conn > 0 {
         row.set("slim", endpoint.max_conn);

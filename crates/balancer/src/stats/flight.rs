@@ -1,7 +1,7 @@
 //! One request at one endpoint: counted while it is in progress, timed when it ends.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::counters::{Count, Shard, Time};
 use crate::client::ClientError;
@@ -26,6 +26,11 @@ impl Flight {
         shard.add(Count::Requests, 1);
         let now = Instant::now();
         Self { shard, begun: now, connected: now, answered: false }
+    }
+
+    /// Notes for how long the request waited for its slot.
+    pub fn queued(&self, waited: Duration) {
+        self.shard.time(Time::Queue, waited);
     }
 
     /// Notes that a kept connection is used.
@@ -79,6 +84,16 @@ impl Flight {
     /// Notes that the client went away before it had its response.
     pub fn client_aborted(&self) {
         self.shard.add(Count::ClientAborts, 1);
+    }
+
+    /// Notes that the response turned out to be malformed.
+    pub fn malformed(&self) {
+        self.shard.add(Count::ResponseErrors, 1);
+    }
+
+    /// Notes that the response was refused, because it would have been dangerous.
+    pub fn denied(&self) {
+        self.shard.add(Count::DeniedResponses, 1);
     }
 
     /// Notes that the endpoint broke its response off.

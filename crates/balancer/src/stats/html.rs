@@ -17,7 +17,7 @@ const GROUPS: [(&str, &[&str]); 11] = [
     ("Engine.IO sessions", &["Polling", "WebSocket"]),
     ("Tunnels", &["Live", "Total", "Msg in", "Msg out"]),
     ("Bytes", &["In", "Out"]),
-    ("Denied", &["Req"]),
+    ("Denied", &["Req", "Resp"]),
     ("Errors", &["Req", "Conn", "Resp"]),
     ("Warnings", &["Retr", "Redis"]),
     ("Server", &["Wght", "Act", "Bck", "Chk", "Dwn", "Dwntme", "Thrtle"]),
@@ -105,22 +105,33 @@ impl Page {
 
     fn listeners(&mut self, snapshot: &Snapshot) {
         self.put("<section><h2>Listeners</h2><div class=\"scroll\"><table><thead><tr><th class=\"name\"></th>");
-        self.put("<th class=\"g\" colspan=\"4\">Connections</th><th class=\"g\" colspan=\"2\">Connection rate</th>");
+        self.put("<th class=\"g\">State</th><th class=\"g\" colspan=\"4\">Connections</th><th class=\"g\" colspan=\"2\">Connection rate</th>");
         self.put("<th class=\"g\" colspan=\"3\">Requests</th><th class=\"g\" colspan=\"2\">Bytes</th>");
         self.put("<th class=\"g\" colspan=\"2\">Denied</th><th class=\"g\" colspan=\"2\">Errors</th>");
-        self.put("<th class=\"g\" colspan=\"6\">Responses</th><th class=\"g\"></th></tr><tr><th class=\"name\">Listener</th>");
+        self.put("</tr><tr><th class=\"name\">Listener</th>");
+        self.columns(&["Status"]);
         self.columns(&["Cur", "Max", "Limit", "Total"]);
         self.columns(&["Cur", "Max"]);
         self.columns(&["Total", "/s", "Max /s"]);
         self.columns(&["In", "Out"]);
         self.columns(&["Conn", "Req"]);
         self.columns(&["Req", "Abort"]);
-        self.columns(&["1xx", "2xx", "3xx", "4xx", "5xx", "other"]);
-        self.put("<th class=\"g\">Status</th></tr></thead><tbody>");
+        self.put("</tr></thead><tbody>");
         for row in &snapshot.listeners {
             self.listener(row, snapshot.stopping);
         }
-        self.put("</tbody></table></div></section>");
+        self.put(
+            "</tbody></table></div><details><summary>Responses</summary><div class=\"scroll\"><table class=\"fit\">",
+        );
+        self.put("<thead><tr><th class=\"name\">Listener</th>");
+        self.columns(&["1xx", "2xx", "3xx", "4xx", "5xx", "other"]);
+        self.put("</tr></thead><tbody>");
+        for row in &snapshot.listeners {
+            self.write(format_args!("<tr><th scope=\"row\">{}</th>", Escaped(&row.name)));
+            self.numbers(&Count::STATUSES.map(|class| Some(row.totals.get(class))));
+            self.put("</tr>");
+        }
+        self.put("</tbody></table></div></details></section>");
     }
 
     fn limits(&mut self, rows: &[LimitRow]) {
@@ -148,15 +159,15 @@ impl Page {
     fn listener(&mut self, row: &ListenerRow, stopping: bool) {
         let get = |count| row.totals.get(count);
         self.write(format_args!("<tr><th scope=\"row\" title=\"{}\">{}</th>", row.address, Escaped(&row.name)));
+        let (class, word) = if stopping { ("hold", "STOP") } else { ("up", "OPEN") };
+        self.write(format_args!("<td class=\"g text\"><span class=\"state {class}\">{word}</span></td>"));
         self.numbers(&[Some(row.connections), Some(row.peak), row.limit, Some(get(Count::Connections))]);
         self.numbers(&[Some(row.connection_rate.current), Some(row.connection_rate.max)]);
         self.numbers(&[Some(get(Count::Requests)), Some(row.request_rate.current), Some(row.request_rate.max)]);
         self.sizes(&[get(Count::BytesIn), get(Count::BytesOut)]);
         self.numbers(&[Some(get(Count::DeniedConnections)), Some(get(Count::Denied))]);
         self.numbers(&[Some(get(Count::RequestErrors)), Some(get(Count::ClientAborts))]);
-        self.numbers(&Count::STATUSES.map(|class| Some(get(class))));
-        let (class, word) = if stopping { ("hold", "STOP") } else { ("up", "OPEN") };
-        self.write(format_args!("<td class=\"g text\"><span class=\"state {class}\">{word}</span></td></tr>"));
+        self.put("</tr>");
     }
 
     fn upstream(&mut self, upstream: &UpstreamRow) {
@@ -243,7 +254,7 @@ impl Page {
     fn errors(&mut self, totals: &Totals, of_upstream: bool) {
         let get = |count| Some(totals.get(count));
         let own = |count| if of_upstream { get(count) } else { None };
-        self.numbers(&[own(Count::Denied)]);
+        self.numbers(&[own(Count::Denied), get(Count::DeniedResponses)]);
         self.numbers(&[own(Count::RequestErrors), get(Count::ConnectErrors), get(Count::ResponseErrors)]);
         self.numbers(&[get(Count::Retries), get(Count::Redispatches)]);
     }
@@ -286,18 +297,21 @@ impl Page {
             }
             None => self.put("<td>–</td><td>–</td><td>–</td>"),
         }
-        self.put("<td>–</td>");
+        match row.throttle {
+            Some(percent) => self.write(format_args!("<td>{percent}%</td>")),
+            None => self.put("<td>–</td>"),
+        }
     }
 
     /// What fits no column of HAProxy's, or only its tooltips.
     fn details(&mut self, upstream: &UpstreamRow) {
         self.put("<div class=\"scroll\"><table><thead><tr><th class=\"name\"></th><th class=\"g\" colspan=\"6\">Responses</th>");
-        self.put("<th class=\"g\" colspan=\"3\">Average ms</th><th class=\"g\" colspan=\"2\">Aborts</th>");
+        self.put("<th class=\"g\" colspan=\"4\">Average ms</th><th class=\"g\" colspan=\"2\">Aborts</th>");
         self.put("<th class=\"g\" colspan=\"2\">Connections</th><th class=\"g\" colspan=\"2\">Handshakes</th>");
         self.put("<th class=\"g\">Upgrades</th><th class=\"g\" colspan=\"2\">Close codes</th></tr>");
         self.put("<tr><th class=\"name\">Endpoint</th>");
         self.columns(&["1xx", "2xx", "3xx", "4xx", "5xx", "other"]);
-        self.columns(&["Connect", "Response", "Total"]);
+        self.columns(&["Queue", "Connect", "Response", "Total"]);
         self.columns(&["Client", "Server"]);
         self.columns(&["New", "Reused"]);
         self.columns(&["Polling", "WebSocket"]);
@@ -339,7 +353,7 @@ impl Page {
     fn more(&mut self, totals: &Totals) {
         let get = |count| Some(totals.get(count));
         self.numbers(&Count::STATUSES.map(get));
-        for (at, time) in [Time::Connect, Time::Response, Time::Total].into_iter().enumerate() {
+        for (at, time) in [Time::Queue, Time::Connect, Time::Response, Time::Total].into_iter().enumerate() {
             let class = if at == 0 { " class=\"g\"" } else { "" };
             match totals.average(time) {
                 Some(average) => self.write(format_args!("<td{class}>{:.1}</td>", average.as_secs_f64() * 1000.0)),

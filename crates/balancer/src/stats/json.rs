@@ -87,7 +87,9 @@ fn endpoint(row: &EndpointRow) -> Value {
     value.insert("max_sessions".to_owned(), json!(row.max_sessions));
     value.insert("load".to_owned(), json!(row.load));
     value.insert("connections_per_second".to_owned(), rates(row.connection_rate));
-    value.insert("queue".to_owned(), json!({ "current": row.queue.current }));
+    value.insert("queue".to_owned(), json!({ "current": row.queue.current, "max": row.queue.max }));
+    value.insert("slow_start_percent".to_owned(), json!(row.throttle));
+    value.insert("ejections".to_owned(), json!(row.ejections));
     value.insert("cookie".to_owned(), json!(row.cookie));
     value.insert("check".to_owned(), row.checked.as_ref().map_or(Value::Null, check));
     Value::Object(value)
@@ -127,13 +129,14 @@ fn exchanges(totals: &Totals, peak: u64, request_rate: Rates, idle: Option<u64>)
         "responses": responses(totals),
         "connect_errors": get(Count::ConnectErrors),
         "response_errors": get(Count::ResponseErrors),
+        "denied_responses": get(Count::DeniedResponses),
         "retries": get(Count::Retries),
         "redispatches": get(Count::Redispatches),
         "client_aborts": get(Count::ClientAborts),
         "server_aborts": get(Count::ServerAborts),
         "new_connections": get(Count::NewConnections),
         "reused_connections": get(Count::ReusedConnections),
-        "average_seconds": { "connect": seconds(Time::Connect), "response": seconds(Time::Response),
+        "average_seconds": { "queue": seconds(Time::Queue), "connect": seconds(Time::Connect), "response": seconds(Time::Response),
             "total": seconds(Time::Total) },
     });
     match value {

@@ -173,6 +173,11 @@ fn endpoints(text: &mut Text, upstreams: &[UpstreamRow]) {
             "Responses that did not come or were malformed.",
             Count::ResponseErrors,
         ),
+        (
+            "limpet_endpoint_denied_responses_total",
+            "Responses that were refused because they would have been dangerous.",
+            Count::DeniedResponses,
+        ),
         ("limpet_endpoint_retries_total", "Requests that were sent again on a new connection.", Count::Retries),
         ("limpet_endpoint_redispatches_total", "Requests that went on to another endpoint.", Count::Redispatches),
         (
@@ -198,7 +203,7 @@ fn endpoints(text: &mut Text, upstreams: &[UpstreamRow]) {
         row.checked.as_ref().map(|checked| number(checked) as f64)
     };
     let average = |row: &EndpointRow, time| row.totals.average(time).as_ref().map(Duration::as_secs_f64);
-    let gauges: [OfEndpoint<'_>; 10] = [
+    let gauges: [OfEndpoint<'_>; 12] = [
         ("limpet_endpoint_up", "Whether new sessions go there.", &|row| flag(row.state.takes_new())),
         ("limpet_endpoint_weight", "The share of new sessions.", &|row| Some(f64::from(row.weight))),
         ("limpet_endpoint_load", "Sessions, tunnels and unbound requests.", &|row| Some(f64::from(row.load))),
@@ -208,13 +213,20 @@ fn endpoints(text: &mut Text, upstreams: &[UpstreamRow]) {
         ("limpet_endpoint_in_progress_max", "The most requests and tunnels at a time.", &|row| Some(row.peak as f64)),
         ("limpet_endpoint_tunnels", "Tunnels that live.", &|row| Some(row.totals.get(Count::LiveTunnels) as f64)),
         ("limpet_endpoint_queue", "Requests that wait for the endpoint.", &|row| Some(row.queue.current as f64)),
+        ("limpet_endpoint_queue_max", "The most requests that waited at a time.", &|row| Some(row.queue.max as f64)),
+        ("limpet_endpoint_queue_seconds", "Average of the last waits, where it has a limit.", &|row| {
+            average(row, Time::Queue)
+        }),
         ("limpet_endpoint_connect_seconds", "Average of the last connects.", &|row| average(row, Time::Connect)),
         ("limpet_endpoint_response_seconds", "Average time to the head of the last responses.", &|row| {
             average(row, Time::Response)
         }),
         ("limpet_endpoint_total_seconds", "Average of the last exchanges.", &|row| average(row, Time::Total)),
     ];
-    let counters: [OfEndpoint<'_>; 3] = [
+    let counters: [OfEndpoint<'_>; 4] = [
+        ("limpet_endpoint_ejections_total", "How often real traffic got it ejected.", &|row| {
+            Some(row.ejections as f64)
+        }),
         ("limpet_endpoint_failed_checks_total", "Probes that failed while the endpoint was up.", &|row| {
             check(row, |checked| checked.failed)
         }),

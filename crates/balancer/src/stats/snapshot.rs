@@ -11,6 +11,7 @@ use crate::route::Route;
 use crate::shared::{Listener, Shared};
 use crate::table::Seconds;
 use crate::upstream::Upstream;
+use crate::upstream::balance::tiers;
 use crate::upstream::endpoint::Endpoint;
 
 /// Everything that the balancer shows, at one moment.
@@ -132,6 +133,10 @@ pub struct EndpointRow {
     pub idle: Option<u64>,
     /// Requests that wait for it.
     pub queue: Queue,
+    /// Percent of its weight that it has within its slow start.
+    pub throttle: Option<u32>,
+    /// How often real traffic got it ejected.
+    pub ejections: u64,
     /// The value that plain cookies name it by.
     pub cookie: Option<String>,
     /// What probes say.
@@ -191,14 +196,16 @@ impl State {
         }
     }
 
-    /// Returns HAProxy's word. It has none for an endpoint that real traffic took out; for its readers that is down.
+    /// Returns HAProxy's word. An endpoint that real traffic took out is down for HAProxy's readers, which look at how the
+    /// word begins; the reason stands behind it, as in HAProxy's own `DOWN (agent)`.
     pub fn as_haproxy(self) -> &'static str {
         match self {
             Self::Up => "UP",
             Self::NotProbed => "no check",
             Self::NoNew => "NOLB",
             Self::Drain => "DRAIN",
-            Self::Ejected | Self::Down => "DOWN",
+            Self::Ejected => "DOWN (ejected)",
+            Self::Down => "DOWN",
             Self::Maintenance => "MAINT",
         }
     }
@@ -349,7 +356,13 @@ impl EndpointRow {
             request_rate: Rates::of(&counters.request_rate),
             connection_rate: Rates::of(&counters.connection_rate),
             idle: idle(counters, now),
-            queue: Queue { current: upstream.queue.waiting_for(endpoint) as u64, ..Queue::default() },
+            queue: Queue {
+                current: upstream.queue.waiting_for(endpoint) as u64,
+                max: counters.queue_peak(),
+                limit: None,
+            },
+            throttle: throttle(upstream, endpoint, now),
+            ejections: endpoint.health().ejections().into(),
             cookie: endpoint.cookie().map(str::to_owned),
             checked: checked(upstream, endpoint, now),
         }
@@ -365,6 +378,12 @@ impl Rates {
 fn idle(counters: &Counters, now: Seconds) -> Option<u64> {
     let last = counters.last_request.load(Ordering::Relaxed).checked_sub(1)?;
     Some(u64::from(now.0).saturating_sub(last))
+}
+
+/// Says how far an endpoint is within its slow start, if it is used.
+fn throttle(upstream: &Upstream, endpoint: &Endpoint, now: Seconds) -> Option<u32> {
+    let percent = tiers::throttle(endpoint, upstream.config().slow_start, now)?;
+    state(upstream, endpoint, now).takes_new().then_some(percent)
 }
 
 /// Says whether an endpoint is used, and why not.

@@ -47,6 +47,8 @@ fn snapshot(name: &str) -> Snapshot {
         connection_rate: rates,
         idle: Some(61),
         queue: Queue { current: 1, max: 2, limit: Some(3) },
+        throttle: (state == State::Up).then_some(40),
+        ejections: 1,
         cookie: Some(name.to_owned()),
         checked: (state != State::NotProbed).then(|| Checked {
             status: "L7STS".to_owned(),

@@ -5,17 +5,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use super::Tunnel;
+use super::berth::{Berth, From};
 use super::close::CloseReason;
-use super::entry::{Entry, From, Turn};
+use super::entry::{Entry, Turn};
 use crate::clock;
 use crate::shared::Shared;
 
@@ -40,7 +43,7 @@ const CLOSE_STEP: Duration = Duration::from_millis(50);
 pub struct Engine {
     /// Ready when the inner reactor has events: a descriptor of its own for that reactor.
     readiness: AsyncFd<OwnedFd>,
-    inner: RefCell<Inner>,
+    inner: Rc<RefCell<Inner>>,
     /// Rung when there is something to do that no socket announces.
     bell: Notify,
     /// Rung when a tunnel has ended.
@@ -51,15 +54,30 @@ pub struct Engine {
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     poll: Poll,
     events: Events,
-    entries: Slab<Entry>,
+    places: Slab<Place>,
+    /// How many of the places are tunnels.
+    tunnels: usize,
     scratch: Scratch,
     /// Tunnels with more to read than one turn allows.
     continued: VecDeque<usize>,
     sweep_from: usize,
 }
+
+/// One place of the slab.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a berth becomes a tunnel in its place, and few places are berths")]
+enum Place {
+    /// A tunnel.
+    Tunnel(Entry),
+    /// A connection that may become one.
+    Berth(Weak<Berth>),
+}
+
+// A berth lies where a tunnel has room anyway.
+const _: () = assert!(size_of::<Place>() == size_of::<Entry>());
 
 /// The buffer that all tunnels read into, and how much was read in this turn.
 #[derive(Debug)]
@@ -90,14 +108,15 @@ impl Engine {
         let readiness = unsafe { AsyncFd::register_with_interest(descriptor, tokio::io::Interest::READABLE) }?;
         Ok(Self {
             readiness,
-            inner: RefCell::new(Inner {
+            inner: Rc::new(RefCell::new(Inner {
                 poll,
                 events: Events::with_capacity(EVENTS_PER_TURN),
-                entries: Slab::new(),
+                places: Slab::new(),
+                tunnels: 0,
                 scratch: Scratch::new(),
                 continued: VecDeque::new(),
                 sweep_from: 0,
-            }),
+            })),
             bell: Notify::new(),
             ended: Notify::new(),
             goodbye: Cell::new(None),
@@ -107,7 +126,7 @@ impl Engine {
 
     /// Returns the number of tunnels.
     pub fn len(&self) -> usize {
-        self.inner.borrow().entries.len()
+        self.inner.borrow().tunnels
     }
 
     /// Returns whether there are no tunnels.
@@ -115,19 +134,37 @@ impl Engine {
         self.len() == 0
     }
 
+    /// Reserves a place for a connection that asks to become a tunnel.
+    pub fn reserve(&self) -> Rc<Berth> {
+        let mut inner = self.inner.borrow_mut();
+        let place = inner.places.vacant_entry();
+        let berth = Rc::new(Berth::new(&self.inner, place.key()));
+        place.insert(Place::Berth(Rc::downgrade(&berth)));
+        berth
+    }
+
     /// Takes a new tunnel over, and sends what waits for both sides at once.
     pub fn adopt(&self, tunnel: Tunnel) {
+        let berths = [tunnel.client.berth.clone(), tunnel.upstream.berth.clone()];
         let (entry, turn) = Entry::begin(tunnel);
         let mut inner = self.inner.borrow_mut();
-        let key = inner.entries.insert(entry);
-        let turn = match (turn, inner.register(key)) {
+        let key = inner.berth(entry, &berths);
+        let turn = match (turn, inner.watch_both(key, &berths)) {
             (Turn::Idle, Err(error)) => {
                 tracing::warn!(%error, "a tunnel cannot be watched");
                 Turn::End(CloseReason::Shutdown)
             }
-            (Turn::Idle, Ok(())) if let Some(code) = self.goodbye.get() => inner.entries[key].leave(code),
+            (Turn::Idle, Ok(())) => match (self.goodbye.get(), inner.tunnel_and_scratch(key)) {
+                (Some(code), Some((entry, _))) => entry.leave(code),
+                // What came before the tunnel began was announced to its berth.
+                (None, Some((entry, scratch))) => entry.resume(scratch),
+                (_, None) => turn,
+            },
             (turn, _) => turn,
         };
+        if turn == Turn::Again {
+            self.bell.notify_one();
+        }
         self.settle(&mut inner, key, turn);
     }
 
@@ -164,12 +201,12 @@ impl Engine {
     pub async fn close_all(&self, code: u16, over: Duration) {
         self.goodbye.set(Some(code));
         let steps = (over.as_millis() / CLOSE_STEP.as_millis()).max(1);
-        let keys: Vec<usize> = self.inner.borrow().entries.iter().map(|(key, _)| key).collect();
+        let keys: Vec<usize> = self.inner.borrow().places.iter().map(|(key, _)| key).collect();
         let per_step = keys.len().div_ceil(usize::try_from(steps).unwrap_or(1)).max(1);
         for keys in keys.chunks(per_step) {
             for key in keys {
                 let mut inner = self.inner.borrow_mut();
-                if let Some(entry) = inner.entries.get_mut(*key) {
+                if let Some((entry, _)) = inner.tunnel_and_scratch(*key) {
                     let turn = entry.leave(code);
                     self.settle(&mut inner, *key, turn);
                 }
@@ -195,13 +232,16 @@ impl Engine {
         for event in events.iter().filter(|_| polled.is_ok()) {
             count += 1;
             let (key, from) = split(event.token());
-            let Inner { entries, scratch, .. } = &mut *inner;
-            // An entry that ended earlier in this batch has no more events.
-            let Some(entry) = entries.get_mut(key) else { continue };
-            let turn = if scratch.is_spent() {
-                entry.note_event(from, event)
-            } else {
-                entry.handle_event(from, event, scratch)
+            let Inner { places, scratch, .. } = &mut *inner;
+            let turn = match places.get_mut(key) {
+                Some(Place::Tunnel(entry)) if scratch.is_spent() => entry.note_event(from, event),
+                Some(Place::Tunnel(entry)) => entry.handle_event(from, event, scratch),
+                Some(Place::Berth(berth)) => {
+                    berth.upgrade().iter().for_each(|berth| berth.handle_event(from, event));
+                    continue;
+                }
+                // A tunnel that ended earlier in this batch has no more events.
+                None => continue,
             };
             self.settle(&mut inner, key, turn);
         }
@@ -215,9 +255,8 @@ impl Engine {
         inner.scratch.spent = 0;
         while !inner.scratch.is_spent() {
             let Some(key) = inner.continued.pop_front() else { return false };
-            let Inner { entries, scratch, .. } = &mut *inner;
             // A later tunnel may have taken the place; for it this is an idle turn.
-            let Some(entry) = entries.get_mut(key) else { continue };
+            let Some((entry, scratch)) = inner.tunnel_and_scratch(key) else { continue };
             entry.continued = false;
             let turn = entry.resume(scratch);
             self.settle(&mut inner, key, turn);
@@ -228,44 +267,96 @@ impl Engine {
     /// Ends the tunnels of one part of the slab that have been silent for too long.
     fn sweep(&self) {
         let mut inner = self.inner.borrow_mut();
-        let step = inner.entries.capacity().div_ceil(SWEEP_STEPS).max(1);
-        let from = if inner.sweep_from >= inner.entries.capacity() { 0 } else { inner.sweep_from };
+        let step = inner.places.capacity().div_ceil(SWEEP_STEPS).max(1);
+        let from = if inner.sweep_from >= inner.places.capacity() { 0 } else { inner.sweep_from };
         inner.sweep_from = from + step;
         let now = clock::coarse();
         for key in from..from + step {
-            if let Some(reason) = inner.entries.get(key).and_then(|entry| entry.expired(now)) {
+            if let Some(Place::Tunnel(entry)) = inner.places.get(key)
+                && let Some(reason) = entry.expired(now)
+            {
                 self.settle(&mut inner, key, Turn::End(reason));
             }
         }
     }
 
     fn settle(&self, inner: &mut Inner, key: usize, turn: Turn) {
-        match turn {
-            Turn::Idle => {}
-            Turn::Again => {
-                if let Some(entry) = inner.entries.get_mut(key).filter(|entry| !entry.continued) {
-                    entry.continued = true;
-                    inner.continued.push_back(key);
-                }
-            }
-            Turn::End(reason) => {
-                // Closing the sockets takes them out of the reactor.
-                let (record, closed) = inner.entries.remove(key).finish(reason);
+        if let Turn::End(reason) = turn {
+            // Closing the sockets takes them out of the reactor.
+            if let Some(Place::Tunnel(entry)) = inner.places.try_remove(key) {
+                inner.tunnels -= 1;
+                let (record, closed) = entry.finish(reason);
                 record.finish(&self.shared, &closed);
                 self.ended.notify_one();
             }
+            return;
+        }
+        let Some((entry, _)) = inner.tunnel_and_scratch(key) else { return };
+        let must_continue = turn == Turn::Again && !entry.continued;
+        entry.continued |= must_continue;
+        for from in entry.wanting_room() {
+            // If it fails, the timeout ends the tunnel.
+            let _ = inner.watch_for_room(key, from);
+        }
+        if must_continue {
+            inner.continued.push_back(key);
         }
     }
 }
 
 impl Inner {
-    /// Registers both sockets for all their life.
-    fn register(&mut self, key: usize) -> io::Result<()> {
-        let Some(entry) = self.entries.get_mut(key) else { return Ok(()) };
-        for (socket, from) in entry.sockets().into_iter().zip([From::Client, From::Upstream]) {
-            self.poll.registry().register(socket, join(key, from), Interest::READABLE | Interest::WRITABLE)?;
+    /// Begins to watch a socket.
+    pub(super) fn watch(&self, key: usize, from: From, socket: &mut TcpStream, interest: Interest) -> io::Result<()> {
+        self.poll.registry().register(socket, join(key, from), interest)
+    }
+
+    /// Stops watching a socket.
+    pub(super) fn leave(&self, socket: &mut TcpStream) -> io::Result<()> {
+        self.poll.registry().deregister(socket)
+    }
+
+    /// Gives a place back that no tunnel has taken.
+    pub(super) fn free(&mut self, key: usize) {
+        self.places.try_remove(key);
+    }
+
+    /// Gives a tunnel the place that was reserved for it, or else a new one.
+    fn berth(&mut self, entry: Entry, berths: &[Option<Rc<Berth>>; 2]) -> usize {
+        self.tunnels += 1;
+        let reserved = berths.iter().flatten().next().map(|berth| berth.take());
+        match reserved.and_then(|key| self.places.get_mut(key).map(|place| (key, place))) {
+            Some((key, place)) => {
+                *place = Place::Tunnel(entry);
+                key
+            }
+            None => self.places.insert(Place::Tunnel(entry)),
+        }
+    }
+
+    /// Begins to watch those of a tunnel's sockets that had no berth.
+    fn watch_both(&mut self, key: usize, berths: &[Option<Rc<Berth>>; 2]) -> io::Result<()> {
+        let Self { poll, places, .. } = self;
+        let Some(Place::Tunnel(entry)) = places.get_mut(key) else { return Ok(()) };
+        for (from, berth) in [From::Client, From::Upstream].into_iter().zip(berths) {
+            if berth.is_none() {
+                poll.registry().register(entry.socket(from), join(key, from), Interest::READABLE)?;
+            }
         }
         Ok(())
+    }
+
+    /// Watches a socket for room to send too.
+    fn watch_for_room(&mut self, key: usize, from: From) -> io::Result<()> {
+        let Self { poll, places, .. } = self;
+        let Some(Place::Tunnel(entry)) = places.get_mut(key) else { return Ok(()) };
+        poll.registry().reregister(entry.socket(from), join(key, from), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn tunnel_and_scratch(&mut self, key: usize) -> Option<(&mut Entry, &mut Scratch)> {
+        match self.places.get_mut(key) {
+            Some(Place::Tunnel(entry)) => Some((entry, &mut self.scratch)),
+            Some(Place::Berth(_)) | None => None,
+        }
     }
 }
 

@@ -7,11 +7,13 @@ use limpet_proto::websocket::close::{CloseCode, close_frame};
 use limpet_proto::websocket::frame::{Heartbeat, Sender, first_text};
 
 use super::Tunnel;
+use super::berth::{From, Heard};
 use super::close::{CloseReason, Closed};
 use super::engine::Scratch;
 use super::record::Record;
 use super::side::Side;
 use crate::clock;
+use crate::net::socket::Released;
 use crate::table::Seconds;
 
 /// How long one side may be silent after the other has ended its stream, in seconds.
@@ -19,13 +21,6 @@ const HALF_CLOSED_TIMEOUT: u32 = 30;
 
 /// How long both sides may take to end their streams after we have said goodbye, in seconds.
 const GOODBYE_TIMEOUT: u32 = 2;
-
-/// Names a side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
-    Client,
-    Upstream,
-}
 
 /// What a turn of a tunnel ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +61,12 @@ impl Entry {
     pub(super) fn begin(tunnel: Tunnel) -> (Self, Turn) {
         let Tunnel { client, upstream, mut head, to_client, to_upstream, record } = tunnel;
         let now = clock::coarse();
+        let heard =
+            |from, released: &Released| released.berth.as_ref().map_or_else(Heard::default, |berth| berth.heard(from));
+        let (from_client, from_upstream) = (heard(From::Client, &client), heard(From::Upstream, &upstream));
         let mut entry = Self {
-            client: Side::new(client, Sender::Client),
-            upstream: Side::new(upstream, Sender::Server),
+            client: Side::new(client.socket, Sender::Client, from_client),
+            upstream: Side::new(upstream.socket, Sender::Server, from_upstream),
             record,
             opened: now,
             active: now,
@@ -96,9 +94,16 @@ impl Entry {
         (entry, Turn::Idle)
     }
 
-    /// Returns both sockets, the client's first.
-    pub(super) fn sockets(&mut self) -> [&mut mio::net::TcpStream; 2] {
-        [&mut self.client.socket, &mut self.upstream.socket]
+    /// Returns the socket of one side.
+    pub(super) fn socket(&mut self, from: From) -> &mut mio::net::TcpStream {
+        &mut self.sides(from).0.socket
+    }
+
+    /// Returns the sides that the reactor must be asked to announce room of, from now on.
+    pub(super) fn wanting_room(&mut self) -> impl Iterator<Item = From> + use<> {
+        let wanting =
+            [self.client.wants_room().then_some(From::Client), self.upstream.wants_room().then_some(From::Upstream)];
+        wanting.into_iter().flatten()
     }
 
     /// Keeps what the reactor says about one socket for a later turn.
@@ -323,15 +328,6 @@ fn closed_by(side: From) -> CloseReason {
     match side {
         From::Client => CloseReason::ClientClosed,
         From::Upstream => CloseReason::UpstreamClosed,
-    }
-}
-
-impl From {
-    pub(super) fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Upstream,
-            Self::Upstream => Self::Client,
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use limpet_proto::websocket::frame::{Cursor, Progress, Sender};
 use mio::net::TcpStream;
 
+use super::berth::Heard;
 use super::close::Carried;
 use crate::net::stream::Outgoing;
 
@@ -28,6 +29,8 @@ pub(super) struct Side {
     followed: bool,
     /// Whether there may be bytes to read that no further edge will announce.
     pub(super) readable: bool,
+    /// Whether the reactor announces room to send.
+    announces_room: bool,
     /// Whether the end of the stream was announced and lies behind what there is to read.
     pub(super) end_announced: bool,
     /// Whether the end of the stream was read.
@@ -37,18 +40,19 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn new(socket: std::net::TcpStream, sender: Sender) -> Self {
+    pub(super) fn new(socket: TcpStream, sender: Sender, heard: Heard) -> Self {
         Self {
-            socket: TcpStream::from_std(socket),
+            socket,
             cursor: Cursor::new(sender),
             leftover: None,
             bytes: 0,
             messages: 0,
             close_code: 0,
             followed: true,
-            // The reactor announces what has come before it was asked to watch.
-            readable: false,
-            end_announced: false,
+            // The reactor announces what has come before it was asked to watch, and once only.
+            readable: heard.readable,
+            announces_room: false,
+            end_announced: heard.end,
             ended: false,
             shut: false,
         }
@@ -68,6 +72,13 @@ impl Side {
     /// Returns whether this side has taken everything.
     pub(super) fn is_flushed(&self) -> bool {
         self.leftover.is_none()
+    }
+
+    /// Returns whether the reactor must be asked to announce room to send, which it then does for good.
+    pub(super) fn wants_room(&mut self) -> bool {
+        let wants = self.leftover.is_some() && !self.announces_room;
+        self.announces_room |= wants;
+        wants
     }
 
     /// Returns whether another frame may be inserted behind what came from this side.

@@ -20,6 +20,7 @@ use crate::upstream::endpoint::{Endpoint, EndpointId, Load};
 const GOING_AWAY: u16 = 1001;
 const PATIENCE: Duration = Duration::from_secs(20);
 
+mod berths;
 mod endings;
 
 /// A client and an endpoint with a tunnel between them, which another thread relays.
@@ -86,8 +87,8 @@ fn with_tunnels(
                 socket.set_nonblocking(true).unwrap();
             }
             engine.adopt(Tunnel {
-                client: client_far,
-                upstream: endpoint_far,
+                client: client_far.into(),
+                upstream: endpoint_far.into(),
                 head: head.to_vec(),
                 to_client: None,
                 to_upstream: None,
@@ -274,8 +275,8 @@ fn many_short_tunnels_use_the_same_places() {
 #[test]
 fn messages_codes_and_nonsense_are_told_apart() {
     let (_near, far) = pair();
-    far.set_nonblocking(true).unwrap();
-    let mut side = side::Side::new(far, limpet_proto::websocket::frame::Sender::Server);
+    let far = mio::net::TcpStream::from_std(far);
+    let mut side = side::Side::new(far, limpet_proto::websocket::frame::Sender::Server, berth::Heard::default());
     side.follow(&[0x81, 1, b'a', 0x82, 0, 0x88, 2, 0x03]);
     assert!(!side.is_between_frames());
     side.follow(&[0xe8]);

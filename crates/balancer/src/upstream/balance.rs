@@ -17,7 +17,7 @@ pub mod hash;
 mod least;
 mod random;
 mod schedule;
-pub(super) mod tiers;
+pub(crate) mod tiers;
 
 use std::net::IpAddr;
 

@@ -35,6 +35,8 @@ pub struct Health {
     ejected_until: AtomicU32,
     /// Ejections in a row, without a success between them.
     ejections: AtomicU32,
+    /// Ejections in all.
+    all_ejections: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -203,6 +205,11 @@ impl Health {
         now.0 < self.ejected_until.load(Ordering::Relaxed)
     }
 
+    /// Returns how often real traffic got it ejected (HAProxy's `hanafail`).
+    pub fn ejections(&self) -> u32 {
+        self.all_ejections.load(Ordering::Relaxed)
+    }
+
     /// Takes a success of real traffic.
     pub fn handle_success(&self) {
         // Reading first keeps the cache line shared between the workers.
@@ -224,6 +231,7 @@ impl Health {
     pub fn eject(&self, config: &OutlierConfig, now: Seconds) -> Seconds {
         let ejections = (self.ejections.fetch_add(1, Ordering::Relaxed) + 1).min(MOST_EJECTIONS);
         let length = Seconds(Seconds::lasting(config.ejection).0.saturating_mul(ejections));
+        self.all_ejections.fetch_add(1, Ordering::Relaxed);
         self.failures.store(0, Ordering::Relaxed);
         self.ejected_until.store(now.0.saturating_add(length.0), Ordering::Relaxed);
         note_change();

@@ -2,7 +2,7 @@
 
 mod private;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ const MAX_IDLE: usize = 1024;
 /// The idle connections of one worker.
 #[derive(Debug, Default)]
 pub struct Pool {
-    by_endpoint: HashMap<u64, Kept>,
+    /// Endpoints are few, and a tree of numbers needs no hash.
+    by_endpoint: BTreeMap<u64, Kept>,
 }
 
 /// The idle connections to one endpoint.
@@ -114,6 +115,7 @@ mod tests {
 
     use super::*;
     use crate::config::EndpointConfig;
+    use crate::net::socket::Socket;
     use crate::upstream::endpoint::EndpointId;
 
     /// Two connections to an endpoint, idle since second 10, and the endpoint's ends of them.
@@ -126,7 +128,7 @@ mod tests {
         let far = (0..2).map(|_| {
             let near = std::net::TcpStream::connect(address).unwrap();
             near.set_nonblocking(true).unwrap();
-            let stream = Stream::new(tokio::net::TcpStream::from_std(near).unwrap());
+            let stream = Stream::new(Socket::in_runtime(near).unwrap());
             pool.put(&endpoint, stream, keep_alive_timeout, 10_000);
             listener.accept().unwrap().0
         });

@@ -195,6 +195,10 @@ impl Lines {
         }
     }
 
+    fn waiting_for(&self, serial: u64) -> usize {
+        self.own.get(&serial).map_or(0, |own| own.bound.len() + own.placed.len())
+    }
+
     fn remove(&mut self, line: Line, ticket: u64) -> bool {
         let waiters = self.line(line);
         let found = waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket);
@@ -250,7 +254,7 @@ impl Queue {
 
     /// Returns how many requests wait for this endpoint alone.
     pub fn waiting_for(&self, endpoint: &Endpoint) -> usize {
-        self.lock().own.get(&endpoint.serial()).map_or(0, |own| own.bound.len() + own.placed.len())
+        self.lock().waiting_for(endpoint.serial())
     }
 
     /// Gives free slots to those who wait: of these endpoints' own lines and of the upstream's.
@@ -309,6 +313,9 @@ impl Queue {
         lines.next_ticket += 1;
         let waiter = Waiter { ticket, session: wish.session, tried: wish.tried.to_vec(), slot: sender };
         lines.line(line).push_back(waiter);
+        if let (Line::Bound(serial) | Line::Placed(serial), [endpoint]) = (line, endpoints) {
+            endpoint.counters().note_queue(lines.waiting_for(serial));
+        }
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(waiting, Ordering::Relaxed);
         endpoints.iter().for_each(|endpoint| self.serve_locked(&mut lines, endpoint));

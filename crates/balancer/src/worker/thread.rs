@@ -14,8 +14,10 @@ use super::Worker;
 use crate::client::proxy::{self, Expected};
 use crate::client::{Origin, connection};
 use crate::clock;
+use crate::net::accept::Acceptor;
 use crate::net::deadline;
 use crate::net::limit::{Permit, Refusal};
+use crate::net::socket::Socket;
 use crate::shared::Shared;
 use crate::tunnel::Engine;
 
@@ -50,8 +52,7 @@ async fn work(shared: Arc<Shared>, listeners: Vec<TcpListener>, mut stop: watch:
     upkeep.spawn_local(async move { tunnels.engine.run().await });
     let mut accepting = JoinSet::new();
     for (index, listener) in listeners.into_iter().enumerate() {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        accepting.spawn_local(accept(Rc::clone(&worker), index, listener));
+        accepting.spawn_local(accept(Rc::clone(&worker), index, Acceptor::new(listener)?));
     }
 
     // The sender never goes away while workers run; if it does, that means stop.
@@ -72,14 +73,14 @@ async fn work(shared: Arc<Shared>, listeners: Vec<TcpListener>, mut stop: watch:
 }
 
 /// Accepts connections while there is room for them; the kernel holds the others.
-async fn accept(worker: Rc<Worker>, index: usize, socket: tokio::net::TcpListener) {
+async fn accept(worker: Rc<Worker>, index: usize, acceptor: Acceptor) {
     let shared = Arc::clone(&worker.shared);
     let listener = &shared.listeners[index];
     loop {
         while listener.connections.is_full() {
             tokio::time::sleep(ACCEPT_PAUSE / 10).await;
         }
-        let (client, peer) = match socket.accept().await {
+        let (client, peer) = match acceptor.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(listener = listener.config.name, %error, "cannot accept a connection");
@@ -95,12 +96,13 @@ async fn accept(worker: Rc<Worker>, index: usize, socket: tokio::net::TcpListene
             _ => listener.connections.enter(ip),
         };
         // The connection's task ends with its connection, or with the runtime; its permit counts it until then.
-        tokio::task::spawn_local(connection::serve(
+        // Boxed, since the runtime moves what it is given several times.
+        tokio::task::spawn_local(Box::pin(connection::serve(
             Rc::clone(&worker),
-            client,
+            Socket::accepted(client),
             Origin::new(peer, trusted, index),
             permit,
-        ));
+        )));
     }
 }
 

@@ -42,7 +42,7 @@ pub fn decode(bytes: &Bytes) -> Result<Decoded<'_>, PacketError> {
     let mut data = Values::default();
     for _ in 0..reader.map()? {
         match &*reader.text()? {
-            "type" => kind = reader.integer()?,
+            "type" => kind = reader.integer().map_err(|_| PacketError::UnknownType)?,
             "nsp" => namespace = Some(reader.text().map_err(|_| PacketError::Namespace)?),
             "id" => id = reader.integer()?,
             "data" => {

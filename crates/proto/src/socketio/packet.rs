@@ -64,8 +64,8 @@ pub enum PacketError {
     /// It announces more attachments than are taken.
     #[error("too many attachments")]
     TooManyAttachments,
-    /// The id is larger than JavaScript can count.
-    #[error("an id that is too large")]
+    /// The id is no whole number, or larger than JavaScript can count.
+    #[error("an invalid id")]
     Id,
     /// The payload is missing, no JSON, or not what the type asks for.
     #[error("an invalid payload")]

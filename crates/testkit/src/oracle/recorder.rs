@@ -11,9 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketType, bind, listen, shutdown, socket, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, shutdown, socket_with, sockopt};
 
-use crate::raw::response::{find, take_chunks};
+use crate::raw::response::{find, take_chunk};
 
 /// The longest that a connection waits for bytes, so that no thread stays for ever.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -74,7 +74,7 @@ impl Recorder {
         let ip = Ipv4Addr::new(127, network, low, lower);
         // The port must be asked for by number: only then it stays ours while nobody listens.
         let address = TcpListener::bind((ip, 0))?.local_addr()?;
-        let bound = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        let bound = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         sockopt::set_socket_reuseaddr(&bound, true)?;
         bind(&bound, &address)?;
         let shared = Arc::new(Shared {
@@ -297,16 +297,18 @@ impl Request {
         let length = self.first("content-length").and_then(|length| length.parse::<usize>().ok());
         let is_chunked = self.first("transfer-encoding").is_some();
         loop {
-            let used = if is_chunked {
-                take_chunks(buffer).map_err(io::Error::other)?.map(|(_, used)| used)
+            // Chunk by chunk: bodies here are large, and a look at the whole with each read would take seconds.
+            let taken = if is_chunked {
+                take_chunk(buffer).map_err(io::Error::other)?.map(|chunk| (chunk.used, chunk.data.is_none()))
             } else {
-                length.or(Some(0)).filter(|length| buffer.len() >= *length)
+                length.or(Some(0)).filter(|length| buffer.len() >= *length).map(|length| (length, true))
             };
-            if let Some(used) = used {
+            if let Some((used, is_last)) = taken {
                 buffer.drain(..used);
-                return Ok(());
-            }
-            if fill(stream, buffer)? == 0 {
+                if is_last {
+                    return Ok(());
+                }
+            } else if fill(stream, buffer)? == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
         }

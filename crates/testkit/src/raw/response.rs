@@ -135,24 +135,40 @@ fn parse_length(value: &str) -> Result<usize, String> {
 pub(crate) fn take_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
     let mut body = Vec::new();
     let mut used = 0;
-    loop {
-        let rest = bytes.get(used..).unwrap_or_default();
-        let Some(line_end) = find(rest, b"\r\n") else { return Ok(None) };
-        let line = String::from_utf8_lossy(rest.get(..line_end).unwrap_or_default()).into_owned();
-        let size = line.split(';').next().unwrap_or_default();
-        let size = usize::from_str_radix(size, 16).map_err(|_| format!("bad chunk size {line:?}"))?;
-        let data = line_end + 2;
-        if size == 0 {
-            // Trailers end with an empty line, which may come at once.
-            let trailers = rest.get(line_end..).unwrap_or_default();
-            return Ok(find(trailers, b"\r\n\r\n").map(|end| (body, used + line_end + end + 4)));
+    while let Some(chunk) = take_chunk(bytes.get(used..).unwrap_or_default())? {
+        used += chunk.used;
+        match chunk.data {
+            Some(data) => body.extend_from_slice(data),
+            None => return Ok(Some((body, used))),
         }
-        let Some(chunk) = rest.get(data..data.saturating_add(size).saturating_add(2)) else { return Ok(None) };
-        if !chunk.ends_with(b"\r\n") {
-            return Err("chunk without a line end".to_owned());
-        }
-        body.extend_from_slice(chunk.get(..size).unwrap_or_default());
-        used += data + size + 2;
+    }
+    Ok(None)
+}
+
+/// One chunk of a body.
+pub(crate) struct Chunk<'a> {
+    /// What it carries; `None` for the last one, whose trailers are dropped.
+    pub(crate) data: Option<&'a [u8]>,
+    /// The length of the whole.
+    pub(crate) used: usize,
+}
+
+/// Reads the chunk that these bytes begin with; `None` when it is not complete.
+pub(crate) fn take_chunk(bytes: &[u8]) -> Result<Option<Chunk<'_>>, String> {
+    let Some(line_end) = find(bytes, b"\r\n") else { return Ok(None) };
+    let line = String::from_utf8_lossy(bytes.get(..line_end).unwrap_or_default()).into_owned();
+    let size = line.split(';').next().unwrap_or_default();
+    let size = usize::from_str_radix(size, 16).map_err(|_| format!("bad chunk size {line:?}"))?;
+    if size == 0 {
+        // Trailers end with an empty line, which may come at once.
+        let trailers = bytes.get(line_end..).unwrap_or_default();
+        return Ok(find(trailers, b"\r\n\r\n").map(|end| Chunk { data: None, used: line_end + end + 4 }));
+    }
+    let (start, end) = (line_end + 2, (line_end + 2).saturating_add(size));
+    let Some(data) = bytes.get(start..end.saturating_add(2)) else { return Ok(None) };
+    match data.strip_suffix(b"\r\n") {
+        Some(data) => Ok(Some(Chunk { data: Some(data), used: end + 2 })),
+        None => Err("chunk without a line end".to_owned()),
     }
 }
 

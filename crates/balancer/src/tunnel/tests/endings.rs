@@ -2,9 +2,10 @@
 
 use mio::{Events, Interest, Poll, Token};
 
+use super::super::berth::From;
 use super::super::close::{CloseReason, Closed};
 use super::super::engine::Scratch;
-use super::super::entry::{Entry, From, Turn};
+use super::super::entry::{Entry, Turn};
 use super::*;
 
 const TEXT_TO_CLIENT: &[u8] = &[0x81, 3, b'a', b'b', b'c'];
@@ -29,8 +30,8 @@ impl Driven {
             socket.set_nonblocking(true).unwrap();
         }
         let (mut entry, turn) = Entry::begin(Tunnel {
-            client: client_far,
-            upstream: endpoint_far,
+            client: client_far.into(),
+            upstream: endpoint_far.into(),
             head: Vec::new(),
             to_client: None,
             to_upstream: None,
@@ -38,8 +39,9 @@ impl Driven {
         });
         assert_eq!(turn, Turn::Idle);
         let poll = Poll::new().unwrap();
-        for (number, socket) in entry.sockets().into_iter().enumerate() {
-            poll.registry().register(socket, Token(number), Interest::READABLE | Interest::WRITABLE).unwrap();
+        for (number, from) in [From::Client, From::Upstream].into_iter().enumerate() {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            poll.registry().register(entry.socket(from), Token(number), interest).unwrap();
         }
         let (events, scratch) = (Events::with_capacity(8), Scratch::new());
         Self { entry, poll, events, scratch, client, endpoint, ended: None }
@@ -187,8 +189,8 @@ fn a_tunnel_that_begins_too_late_ends_at_once() {
             socket.set_nonblocking(true).unwrap();
         }
         engine.adopt(Tunnel {
-            client: client_far,
-            upstream: endpoint_far,
+            client: client_far.into(),
+            upstream: endpoint_far.into(),
             head: b"HTTP/1.1 101 \r\n\r\n".to_vec(),
             to_client: None,
             to_upstream: None,

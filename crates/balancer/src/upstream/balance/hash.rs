@@ -65,9 +65,11 @@ pub(super) fn pick(
     match hash {
         Hash::Rendezvous => tier.rendezvous().pick(&tier.seats, octets(key, &mut [0; 16]), below),
         Hash::Ring => base.ring().pick(tier, full_hash(haproxy_hash(key)), below),
-        Hash::Source => {
+        Hash::Source | Hash::SourceAvalanche => {
+            let sum = haproxy_hash(key);
+            let sum = if hash == Hash::Source { sum } else { full_hash(sum) };
             let map = tier.map();
-            let at = usize::from(*map.get(haproxy_hash(key) as usize % map.len().max(1))?);
+            let at = usize::from(*map.get(sum as usize % map.len().max(1))?);
             open(&tier.seats[at]).then_some(at)
         }
         Hash::Ketama => base.ketama().pick(tier, text(key, &mut Text { bytes: [0; 48], len: 0 }), below),

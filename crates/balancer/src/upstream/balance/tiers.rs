@@ -174,6 +174,13 @@ fn grown(endpoint: &Endpoint, slow_start: Duration, now: Seconds) -> Option<(u32
     (since < lasts).then_some((since, lasts))
 }
 
+/// Returns how much of its weight an endpoint has within its slow start, in percent; `None` outside of it.
+pub(crate) fn throttle(endpoint: &Endpoint, slow_start: Duration, now: Seconds) -> Option<u32> {
+    grown(endpoint, slow_start, now)?;
+    let whole = endpoint.weight() * WEIGHT_SCALE;
+    (Standing::of(endpoint, slow_start, now).effective_weight * 100).checked_div(whole)
+}
+
 impl Tiers {
     /// Makes the snapshot of no endpoints.
     pub(crate) fn empty() -> Self {

@@ -82,7 +82,8 @@ fn bytes_become_attachments_wherever_they_are() {
     assert_eq!(alone.get::<Vec<u8>>(0).unwrap(), b"abc");
     assert_eq!(alone.get::<Option<Bytes>>(0).unwrap().unwrap(), b"abc"[..]);
     assert_eq!(alone.to::<Bytes>(0).unwrap(), b"abc"[..]);
-    assert!(alone.get::<String>(0).is_err());
+    assert!(alone.get::<u8>(0).is_err());
+    assert!(Arguments::values(&Bytes::from_static(b"\xff")).unwrap().get::<String>(0).is_err());
 }
 
 #[test]

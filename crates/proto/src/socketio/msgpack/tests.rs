@@ -114,12 +114,13 @@ fn what_is_no_packet_is_an_error() {
         ("81a47479706500", "an invalid namespace"),
         ("82a47479706505a36e7370a12f", "an unknown packet type"),
         ("82a474797065ffa36e7370a12f", "an unknown packet type"),
-        ("82a474797065a130a36e7370a12f", "an id that is too large"),
+        ("82a474797065a130a36e7370a12f", "an unknown packet type"),
         ("82a47479706500a36e737001", "an invalid namespace"),
         // Behind the end.
         ("82a47479706500a36e7370a12fc0", "malformed msgpack"),
         // Cut off.
-        ("82a47479706500a36e7370a1", "malformed msgpack"),
+        ("82a47479706500a36e7370a1", "an invalid namespace"),
+        ("82a47479706500a3", "malformed msgpack"),
         // Data that the type does not have.
         ("83a47479706500a46461746190a36e7370a12f", "an invalid payload"),
         ("83a47479706501a46461746180a36e7370a12f", "an invalid payload"),
@@ -130,8 +131,8 @@ fn what_is_no_packet_is_an_error() {
         ("82a47479706504a36e7370a12f", "an invalid payload"),
         ("83a47479706502a46461746191a7636f6e6e656374a36e7370a12f", "a reserved event name"),
         // Ids: negative, text.
-        ("84a47479706502a46461746191a165a26964ffa36e7370a12f", "an id that is too large"),
-        ("84a47479706502a46461746191a165a26964a131a36e7370a12f", "an id that is too large"),
+        ("84a47479706502a46461746191a165a26964ffa36e7370a12f", "an invalid id"),
+        ("84a47479706502a46461746191a165a26964a131a36e7370a12f", "an invalid id"),
     ] {
         assert_eq!(read(&bytes(hex)), format!("error: {expected}"), "{hex}");
     }
@@ -223,6 +224,22 @@ fn values() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+/// Whole numbers have one form there: 1.0 comes back as 1.
+fn is_same(read: &serde_json::Value, written: &serde_json::Value) -> bool {
+    use serde_json::Value::{Array, Number, Object};
+    match (read, written) {
+        (Number(read), Number(written)) => read == written || read.as_f64() == written.as_f64(),
+        (Array(read), Array(written)) => {
+            read.len() == written.len() && read.iter().zip(written).all(|(read, written)| is_same(read, written))
+        }
+        (Object(read), Object(written)) => {
+            read.len() == written.len()
+                && read.iter().zip(written).all(|(read, written)| read.0 == written.0 && is_same(read.1, written.1))
+        }
+        (read, written) => read == written,
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read(value in values(), bytes in prop::collection::vec(any::<Vec<u8>>(), 0..4), id in prop::option::of(0..=MAX_ID), namespace in any::<String>()) {
@@ -236,9 +253,7 @@ proptest! {
         prop_assert_eq!(packet.id, id);
         let read = packet.payload.unwrap();
         prop_assert_eq!(read.attachments(), &bytes[..]);
-        // Whole numbers have one form there: 1.0 comes back as 1.
-        let number = |value: &serde_json::Value| value.to_string().replace(".0", "");
-        prop_assert_eq!(number(&read.get(1).unwrap_or_default()), number(&value));
+        prop_assert!(is_same(&read.get(1).unwrap(), &value), "{} instead of {}", read.text(), value);
     }
 
     #[test]
