@@ -3,7 +3,9 @@
 //! Fixtures end with the test that owns them, take no fixed port and wait for conditions, never for a time.
 
 pub mod apache;
+pub mod conformance;
 pub mod corpus;
+pub mod crowd;
 pub mod dnsmasq;
 pub mod haproxy;
 pub mod http;

@@ -117,7 +117,7 @@ pub struct Client {
 }
 
 impl Client {
-    fn start(name: &str, mut command: Command, url: &str, arguments: &[&str]) -> Result<Self> {
+    pub(crate) fn start(name: &str, mut command: Command, url: &str, arguments: &[&str]) -> Result<Self> {
         command.args(["--url", url]).args(arguments);
         Ok(Self { process: Process::spawn(name, &mut command)? })
     }
@@ -249,6 +249,12 @@ impl Verdict {
         counted.collect()
     }
 
+    /// How many cases of a suite had to be repeated because a busy machine missed a heartbeat.
+    #[must_use]
+    pub fn repeated(&self) -> usize {
+        self.json["repeated"].as_array().map_or(0, Vec::len)
+    }
+
     /// Fails the test unless [`Self::is_good`].
     ///
     /// # Panics
@@ -291,7 +297,7 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers")
 }
 
-fn node(script: &str) -> Result<Command> {
+pub(crate) fn node(script: &str) -> Result<Command> {
     let folder = folder().join("node");
     ensure!(folder.join("node_modules").is_dir(), "the Node peers are not installed: run `cargo xtask test`");
     let mut command = Command::new("node");
@@ -299,7 +305,7 @@ fn node(script: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn python(script: &str) -> Result<Command> {
+pub(crate) fn python(script: &str) -> Result<Command> {
     let folder = folder().join("python");
     let interpreter = folder.join(".venv/bin/python");
     ensure!(interpreter.is_file(), "the Python peers are not installed: run `cargo xtask test`");

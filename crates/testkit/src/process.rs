@@ -188,6 +188,17 @@ impl Process {
         self.wait()
     }
 
+    /// The memory of the process in bytes, shared pages by their share (Linux's PSS).
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn memory_bytes(&self) -> Result<u64> {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid()))?;
+        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB"));
+        let kib: u64 = pss.context("smaps_rollup has no Pss")?.trim().parse()?;
+        Ok(kib * 1024)
+    }
+
     /// The last lines of output, for failure messages.
     #[must_use]
     pub fn tail(&self) -> String {

@@ -4,6 +4,7 @@
 //! a body that ends early is [`RawError::CutShort`], never a short answer.
 
 pub mod response;
+pub mod socketio;
 pub mod websocket;
 
 use std::fmt;

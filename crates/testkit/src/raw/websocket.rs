@@ -86,6 +86,11 @@ impl RawWebSocket {
         Ok(if accepted { Ok(Self { client }) } else { Err(response) })
     }
 
+    /// Takes a connection on which a handshake has been answered with 101.
+    pub fn over(client: RawClient) -> Self {
+        Self { client }
+    }
+
     /// Sends a frame, masked.
     pub fn send(&mut self, frame: &Frame) -> io::Result<()> {
         self.client.send(&frame.encode(Some([0x6c, 0x69, 0x6d, 0x70])))

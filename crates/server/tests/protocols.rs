@@ -1,0 +1,63 @@
+//! Engine.IO and Socket.IO on the wire, judged by suites that pass against Node's own server.
+
+use limpet_testkit::conformance::{Maker, Subject, engineio_suite, socketio_suite};
+use limpet_testkit::peers::Client;
+
+fn judge(suite: anyhow::Result<Client>) {
+    let verdict = suite.expect("the suite starts").verdict().expect("a verdict");
+    verdict.assert_good();
+    if verdict.repeated() > 0 {
+        eprintln!("repeated on a busy machine: {verdict:?}");
+    }
+}
+
+fn engineio(maker: Maker, eio3: bool, arguments: &[&str]) {
+    let subject = Subject::fixture(maker, eio3).expect("the fixture starts");
+    judge(engineio_suite(&subject.urls(), arguments));
+}
+
+fn socketio(maker: Maker, eio3: bool, arguments: &[&str]) {
+    let subject = Subject::fixture(maker, eio3).expect("the fixture starts");
+    judge(socketio_suite(&subject.urls(), arguments));
+}
+
+macro_rules! suites_of {
+    ($module:ident, $maker:expr) => {
+        mod $module {
+            use super::*;
+
+            #[test]
+            fn engineio_version_4() {
+                engineio($maker, false, &[]);
+            }
+
+            #[test]
+            fn engineio_version_4_where_version_3_is_taken_too() {
+                engineio($maker, true, &["--both"]);
+            }
+
+            #[test]
+            fn engineio_version_3() {
+                engineio($maker, true, &["--both", "--eio", "3"]);
+            }
+
+            #[test]
+            fn engineio_under_socketio() {
+                engineio($maker, false, &["--path", "/socket.io/", "--only", "handshake,cors"]);
+            }
+
+            #[test]
+            fn socketio_protocol_5() {
+                socketio($maker, false, &[]);
+            }
+
+            #[test]
+            fn socketio_protocol_4() {
+                socketio($maker, true, &["--eio", "3"]);
+            }
+        }
+    };
+}
+
+suites_of!(node, Maker::Node);
+suites_of!(limpet, Maker::Limpet);

@@ -1,0 +1,133 @@
+//! The conformance suites of `tests/peers` and the servers they judge: ours, and Node's as their proof.
+//!
+//! Each server exists twice with the same behaviour and command line: as an example of `crates/server` and in
+//! `tests/peers/node`. A suite that fails against Node's is wrong itself.
+
+use std::env;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::peers::{Client, folder, node, python};
+use crate::process::Process;
+
+/// Who wrote the server under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// `socket.io` on Node: the reference.
+    Node,
+    /// The examples of `crates/server`.
+    Limpet,
+}
+
+/// A running server under test: one node, or several that are joined inside one process.
+#[derive(Debug)]
+pub struct Subject {
+    /// Where its nodes listen.
+    pub addresses: Vec<SocketAddr>,
+    /// The process, to speak with it and to read its output.
+    pub process: Process,
+}
+
+impl Subject {
+    /// Starts the fixture of the protocol suites; with `eio3` it takes clients of version 3 too.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn fixture(maker: Maker, eio3: bool) -> Result<Self> {
+        let mut command = program(maker, "fixture")?;
+        command.env("PORT", "0").env("EIO3", if eio3 { "1" } else { "0" }).arg("--end-with-stdin");
+        Self::start("fixture", command)
+    }
+
+    /// Starts the server that has every feature. See the head of `features.js` for its arguments.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn features(maker: Maker, arguments: &[&str]) -> Result<Self> {
+        let mut command = program(maker, "features")?;
+        command.args(arguments).arg("--end-with-stdin");
+        Self::start("features", command)
+    }
+
+    fn start(name: &str, mut command: Command) -> Result<Self> {
+        let process = Process::spawn(name, &mut command)?;
+        let ports = process.wait_for("its ports", |line| {
+            line.strip_prefix("listening ")?.split(' ').map(|port| port.parse().ok()).collect::<Option<Vec<u16>>>()
+        })?;
+        let addresses = ports.into_iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect();
+        Ok(Self { addresses, process })
+    }
+
+    /// The URLs of the nodes, separated by commas, as the suites take them.
+    #[must_use]
+    pub fn urls(&self) -> String {
+        let urls: Vec<_> = self.addresses.iter().map(|address| format!("http://{address}")).collect();
+        urls.join(",")
+    }
+}
+
+/// Starts the suite of Engine.IO on the wire.
+///
+/// # Errors
+/// When it does not start.
+pub fn engineio_suite(url: &str, arguments: &[&str]) -> Result<Client> {
+    Client::start("engineio-suite.js", node("engineio-suite.js")?, url, arguments)
+}
+
+/// Starts the suite of Socket.IO on the wire.
+///
+/// # Errors
+/// When it does not start.
+pub fn socketio_suite(url: &str, arguments: &[&str]) -> Result<Client> {
+    Client::start("socketio-suite.js", node("socketio-suite.js")?, url, arguments)
+}
+
+/// Starts the suite of features with `socket.io-client` 4, or 2.5 with `--client 2`.
+///
+/// # Errors
+/// When it does not start.
+pub fn features_suite(url: &str, arguments: &[&str]) -> Result<Client> {
+    Client::start("features-suite.js", node("features-suite.js")?, url, arguments)
+}
+
+/// Starts the suite of features with the client of python-socketio.
+///
+/// # Errors
+/// When it does not start.
+pub fn python_features_suite(url: &str, arguments: &[&str]) -> Result<Client> {
+    Client::start("features_suite.py", python("features_suite.py")?, url, arguments)
+}
+
+fn program(maker: Maker, name: &str) -> Result<Command> {
+    match maker {
+        Maker::Node => node(&format!("{name}.js")),
+        Maker::Limpet => Ok(Command::new(example(name)?)),
+    }
+}
+
+/// An example of `crates/server`, beside the running test. `cargo test -p limpet-server` and `--workspace` have built
+/// it; for a test that was started in another way it is built now.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn example(name: &str) -> Result<PathBuf> {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let test = env::current_exe()?;
+    let profile = test.parent().and_then(|folder| folder.parent()).context("a test lies in target/PROFILE/deps")?;
+    let path = profile.join("examples").join(name);
+    let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !path.is_file() {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--package", "limpet-server", "--example", name]).current_dir(folder());
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        let status = cargo.status().context("cannot start cargo")?;
+        ensure!(status.success(), "the example {name} cannot be built: {status}");
+    }
+    Ok(path)
+}
