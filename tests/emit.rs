@@ -1,13 +1,17 @@
 //! `limpet emit` reaches the clients of real Node clusters and real python-socketio servers.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
+use limpet_testkit::conformance::{Maker, Subject};
 use limpet_testkit::process::Process;
 use limpet_testkit::redis::Redis;
 use limpet_testkit::{peers, process};
 use serde_json::{Value, json};
+
+/// Where nodes hear requests; they subscribe to it with the other channels.
+const REQUESTS: &str = "socket.io-request#/other#";
 
 /// Runs `limpet emit` to its end.
 fn emit(redis: &Redis, arguments: &[&str], input: &str) -> Output {
@@ -24,6 +28,14 @@ fn emitted(redis: &Redis, arguments: &[&str]) {
     assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Starts a node on Node, and waits until it hears what is published.
+fn cluster_node(redis: &Redis, name: &str) -> Subject {
+    let before = redis.listeners(REQUESTS).unwrap();
+    let node = Subject::cluster_node(Maker::Node, name, &redis.url(), &[]).unwrap();
+    redis.wait_for_listeners(REQUESTS, before + 1).unwrap();
+    node
+}
+
 /// A client, and how much of what it heard was looked at.
 struct Listener {
     process: Process,
@@ -32,10 +44,10 @@ struct Listener {
 }
 
 impl Listener {
-    fn start(server: &peers::Server, namespace: &str, rooms: &str) -> Self {
+    fn start(address: SocketAddr, namespace: &str, rooms: &str) -> Self {
         let mut command = Command::new(process::program("node"));
         command.arg(peers::folder().join("node/listener.js"));
-        command.args(["--url", &format!("http://{}", server.address), "--namespace", namespace, "--end-with-stdin"]);
+        command.args(["--url", &format!("http://{address}"), "--namespace", namespace, "--end-with-stdin"]);
         if !rooms.is_empty() {
             command.args(["--join", rooms]);
         }
@@ -62,10 +74,10 @@ impl Listener {
 #[test]
 fn clients_of_node_hear_it() {
     let redis = Redis::start().unwrap();
-    let nodes = ["a", "b"].map(|name| peers::cluster_node(name, &redis.url(), &[]).unwrap());
-    let mut first = Listener::start(&nodes[0], "/", "lobby,red");
-    let mut second = Listener::start(&nodes[1], "/", "lobby");
-    let mut other = Listener::start(&nodes[1], "/other", "");
+    let nodes = ["a", "b"].map(|name| cluster_node(&redis, name));
+    let mut first = Listener::start(nodes[0].addresses[0], "/", "lobby,red");
+    let mut second = Listener::start(nodes[1].addresses[0], "/", "lobby");
+    let mut other = Listener::start(nodes[1].addresses[0], "/other", "");
 
     emitted(&redis, &["hi", "\"all\"", "1", "{\"größe\":[null,1.5]}"]);
     for client in [&mut first, &mut second] {
@@ -94,8 +106,8 @@ fn clients_of_node_hear_it() {
 #[test]
 fn lines_are_emitted_in_their_order() {
     let redis = Redis::start().unwrap();
-    let node = peers::cluster_node("a", &redis.url(), &[]).unwrap();
-    let mut client = Listener::start(&node, "/", "lobby");
+    let node = cluster_node(&redis, "a");
+    let mut client = Listener::start(node.addresses[0], "/", "lobby");
     let lines = "[\"n\",1]\n\n{\"event\":\"n\",\"args\":[2,\"x\"],\"rooms\":[\"lobby\"]}\n{\"event\":\"n\",\"rooms\":[\"none\"]}\n[\"n\",3]\n";
     let output = emit(&redis, &["--lines"], lines);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -113,12 +125,8 @@ fn lines_are_emitted_in_their_order() {
 fn clients_of_python_hear_it() {
     let redis = Redis::start().unwrap();
     let server = peers::flask_server("webapp-1", &redis.url()).unwrap();
-    let mut client = Listener::start(&server, "/", "");
-    let end = std::time::Instant::now() + Duration::from_secs(30);
-    while redis.listeners("flask-socketio").unwrap() == 0 {
-        assert!(std::time::Instant::now() < end, "the server listens to its queue");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let mut client = Listener::start(server.address, "/", "");
+    redis.wait_for_listeners("flask-socketio", 1).unwrap();
     emitted(&redis, &["--python=flask-socketio", "hi", "\"there\"", "2"]);
     assert_eq!(client.event(), json!(["hi", "there", 2]));
     emitted(&redis, &["--python=flask-socketio", "--room", &client.id, "--disconnect"]);

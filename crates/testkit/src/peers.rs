@@ -93,14 +93,6 @@ pub fn flask_server(name: &str, redis: &str) -> Result<Server> {
     Server::start(name, python("flask_server.py")?, &["--redis", redis])
 }
 
-/// Starts a node of a cluster on Node, joined by a Redis; it takes the commands of `cluster-suite.js`.
-///
-/// # Errors
-/// When it does not start.
-pub fn cluster_node(name: &str, redis: &str, arguments: &[&str]) -> Result<Server> {
-    Server::start(name, node("cluster-node.js")?, &[&["--redis", redis], arguments].concat())
-}
-
 /// Starts a plain WebSocket echo server.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 // What two nodes of a cluster must do for each other, whatever they are written in.
 //
-// node cluster-suite.js --nodes http://127.0.0.1:3001,http://127.0.0.1:3002 [--features emit,ask,...] [--only words]
+// node cluster-suite.js --url http://127.0.0.1:3001,http://127.0.0.1:3002 [--features emit,ask,...] [--only words]
 // The nodes take the commands of cluster-node.js. Their names are the words that `asked` answers with.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -8,8 +8,8 @@ import { io } from "socket.io-client";
 import { options } from "./options.js";
 import { run, sleep, within } from "./suite.js";
 
-const opts = options({ nodes: "", only: "", features: "emit,ask,fetch,make,server,rooms" });
-const urls = opts.nodes.split(",");
+const opts = options({ url: "", only: "", features: "emit,ask,fetch,make,server,rooms" });
+const urls = opts.url.split(",");
 const features = opts.features.split(",");
 
 /** A client: its events in order, and commands to its node. */

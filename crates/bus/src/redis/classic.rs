@@ -160,9 +160,8 @@ impl Channels {
             Message::Join { targets, rooms } => {
                 self.ask(&json!({ "uid": uid, "type": kind::JOIN, "opts": Options::of(targets, None), "rooms": rooms }))
             }
-            Message::Leave { targets, rooms } => {
-                self.ask(&json!({ "uid": uid, "type": kind::LEAVE, "opts": Options::of(targets, None), "rooms": rooms }))
-            }
+            Message::Leave { targets, rooms } => self
+                .ask(&json!({ "uid": uid, "type": kind::LEAVE, "opts": Options::of(targets, None), "rooms": rooms })),
             Message::Disconnect { targets, close } => self.ask(&json!({
                 "uid": uid, "type": kind::DISCONNECT, "opts": Options::of(targets, None), "close": close,
             })),

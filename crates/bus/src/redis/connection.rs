@@ -207,7 +207,9 @@ fn message(push: PushInfo) -> Option<(String, Bytes)> {
         _ => return None,
     }
     match (data.next()?, data.next()?) {
-        (Value::BulkString(channel), Value::BulkString(bytes)) => Some((String::from_utf8(channel).ok()?, bytes.into())),
+        (Value::BulkString(channel), Value::BulkString(bytes)) => {
+            Some((String::from_utf8(channel).ok()?, bytes.into()))
+        }
         _ => None,
     }
 }

@@ -85,7 +85,8 @@ fn requests_in_json_are_read() {
         let (_, message) = come(Place::Request, "/", &Bytes::from(text));
         assert!(format!("{message:?}").starts_with(wanted), "{message:?}");
     }
-    let ids = read(Place::Request, "/", &Bytes::from_static(br#"{"uid":"a","requestId":"1","type":0,"rooms":["x"]}"#)).unwrap();
+    let ids = read(Place::Request, "/", &Bytes::from_static(br#"{"uid":"a","requestId":"1","type":0,"rooms":["x"]}"#))
+        .unwrap();
     assert!(matches!(ids, Received::Ids(_, targets, _) if targets == Targets::room("x")));
 }
 
