@@ -101,6 +101,9 @@ pub enum BusError {
     /// What carries the messages failed.
     #[error("the bus failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The form in which this travels has no such thing.
+    #[error("{0}")]
+    Unsupported(&'static str),
     /// What was carried is not a message.
     #[error("not a message of a node: {0}")]
     Malformed(String),

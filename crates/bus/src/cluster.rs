@@ -48,6 +48,9 @@ pub trait Sockets: Send + Sync + 'static {
     /// Describes sockets.
     fn fetch(&self, targets: &Targets) -> Vec<SocketInfo>;
 
+    /// Names the rooms that have sockets, without those that are single sockets' own.
+    fn rooms(&self) -> Vec<Room>;
+
     /// Takes an event of another server.
     fn server_side_emit(&self, node: &NodeId, arguments: Arguments, reply: Option<Reply>);
 }
@@ -266,6 +269,20 @@ impl Cluster {
         Answers { answers, missing, error }
     }
 
+    /// Names the rooms of all nodes, each once and in order.
+    pub async fn all_rooms(&self, flags: Flags) -> Answers<Room> {
+        let own = self.sockets.upgrade().map(|sockets| sockets.rooms()).unwrap_or_default();
+        if flags.local {
+            return Answers { answers: own, missing: Missing::default(), error: None };
+        }
+        let (request, error) = self.ask(Kind::Rooms(own), flags.timeout, |request| Message::AllRooms { request }).await;
+        let missing = request.missing();
+        let mut answers = if let Kind::Rooms(answers) = request.kind { answers } else { Vec::new() };
+        answers.sort_unstable();
+        answers.dedup();
+        Answers { answers, missing, error }
+    }
+
     /// Tells the other servers of an event.
     ///
     /// # Errors
@@ -350,6 +367,9 @@ impl Cluster {
             Message::Fetched { request, sockets } => {
                 self.requests.with(&request, |request| request.fetched(&node, sockets));
             }
+            Message::Rooms { request, rooms } => {
+                self.requests.with(&request, |request| request.named(&node, rooms));
+            }
             Message::ServerSideReply { request, arguments } => {
                 self.requests.with(&request, |request| request.replied(&node, arguments));
             }
@@ -398,6 +418,9 @@ impl Cluster {
             Message::Fetch { targets, request } => {
                 let sockets = sockets.fetch(&targets);
                 self.publish(To::Node(&node), Message::Fetched { request, sockets })
+            }
+            Message::AllRooms { request } => {
+                self.publish(To::Node(&node), Message::Rooms { request, rooms: sockets.rooms() })
             }
             Message::ServerSideEmit { arguments, request } => {
                 let cluster = Arc::downgrade(self);

@@ -86,6 +86,18 @@ pub enum Message {
         /// The sockets of the node.
         sockets: Vec<SocketInfo>,
     },
+    /// Asks which rooms there are.
+    AllRooms {
+        /// The name of the request.
+        request: RequestId,
+    },
+    /// Answers [`AllRooms`](Self::AllRooms).
+    Rooms {
+        /// The name of the request.
+        request: RequestId,
+        /// The rooms of the node; some nodes name those of single sockets too.
+        rooms: Vec<Room>,
+    },
     /// An event for the servers themselves.
     ServerSideEmit {
         /// The name of the event and its arguments.

@@ -7,15 +7,19 @@
 
 pub mod adapter;
 pub mod cluster;
+mod emitter;
 pub mod envelope;
 pub mod hub;
 mod local;
 mod node;
+mod redis;
 mod target;
 
 pub use adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 pub use cluster::{Cluster, Missing, Sockets};
+pub use emitter::Emitter;
 pub use envelope::{Envelope, Message, SocketInfo};
 pub use local::Local;
 pub use node::NodeId;
+pub use redis::{Redis, RedisOptions};
 pub use target::{Flags, Room, Targets};

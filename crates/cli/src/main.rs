@@ -6,6 +6,7 @@ mod chat;
 mod check;
 mod config;
 mod demo;
+mod emit;
 mod failure;
 mod key;
 mod load;
@@ -39,6 +40,7 @@ enum Command {
     Proxy(Box<proxy::Proxy>),
     Run(run::Run),
     Check(check::Check),
+    Emit(emit::Emit),
     Config(config::Config),
     Key(key::Key),
     Chat(chat::Chat),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Proxy(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Emit(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Chat(command) => command.run(),

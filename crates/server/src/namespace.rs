@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use limpet_bus::cluster::{Cluster, OnAck, Reply, Sockets};
+use limpet_bus::cluster::{Answers, Cluster, OnAck, Reply, Sockets};
 use limpet_bus::hub::Hub;
 use limpet_bus::{BusError, Flags, Missing, NodeId, Room, SocketInfo, Targets};
 use limpet_proto::socketio::arguments::Arguments;
@@ -148,6 +148,11 @@ impl Namespace {
     /// Returns the rooms of this node that somebody is in, without the sockets' own.
     pub fn rooms(&self) -> Vec<Room> {
         self.0.hub.room_names()
+    }
+
+    /// Asks every node for the rooms that somebody is in, without the sockets' own.
+    pub async fn all_rooms(&self) -> Answers<Room> {
+        self.0.cluster.all_rooms(Flags::default()).await
     }
 
     /// Means all sockets of the namespace, on all nodes.
@@ -357,6 +362,10 @@ impl Sockets for Inner {
         let mut found = Vec::new();
         self.hub.visit(targets, |socket, rooms| found.push((socket.clone(), rooms)));
         found.into_iter().map(|(socket, rooms)| socket.info(rooms)).collect()
+    }
+
+    fn rooms(&self) -> Vec<Room> {
+        self.hub.room_names()
     }
 
     fn server_side_emit(&self, node: &NodeId, arguments: Arguments, reply: Option<Reply>) {

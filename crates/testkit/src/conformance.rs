@@ -53,6 +53,16 @@ impl Subject {
         Self::start("features", command)
     }
 
+    /// Starts a node that shares a Redis with others. See the head of `cluster-node.js` for its arguments.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn cluster_node(maker: Maker, name: &str, redis: &str, arguments: &[&str]) -> Result<Self> {
+        let mut command = program(maker, if maker == Maker::Node { "cluster-node" } else { "cluster_node" })?;
+        command.args(["--redis", redis, "--name", name]).args(arguments).arg("--end-with-stdin");
+        Self::start(name, command)
+    }
+
     fn start(name: &str, mut command: Command) -> Result<Self> {
         let process = Process::spawn(name, &mut command)?;
         let ports = process.wait_for("its ports", |line| {
@@ -92,6 +102,14 @@ pub fn socketio_suite(url: &str, arguments: &[&str]) -> Result<Client> {
 /// When it does not start.
 pub fn features_suite(url: &str, arguments: &[&str]) -> Result<Client> {
     Client::start("features-suite.js", node("features-suite.js")?, url, arguments)
+}
+
+/// Starts the suite of what nodes do for each other; the URLs are separated by a comma.
+///
+/// # Errors
+/// When it does not start.
+pub fn cluster_suite(urls: &str, arguments: &[&str]) -> Result<Client> {
+    Client::start("cluster-suite.js", node("cluster-suite.js")?, urls, arguments)
 }
 
 /// Starts the suite of features with the client of python-socketio.

@@ -2,8 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 use crate::process::{Process, program};
@@ -69,5 +70,18 @@ impl Redis {
         // An array: the channel's name, then an integer behind a colon.
         let count = answer.lines().find_map(|line| line.strip_prefix(':')?.parse().ok());
         count.with_context(|| format!("Redis answered {answer:?}"))
+    }
+
+    /// Waits until so many clients listen to a channel.
+    ///
+    /// # Errors
+    /// When it does not answer, or they do not come within 30 seconds.
+    pub fn wait_for_listeners(&self, channel: &str, count: u64) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.listeners(channel)? < count {
+            ensure!(Instant::now() < end, "{count} listeners to {channel}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 }

@@ -11,11 +11,13 @@ use super::Missing;
 use crate::adapter::Peers;
 use crate::envelope::{RequestId, SocketInfo};
 use crate::node::NodeId;
+use crate::target::Room;
 
 /// What is asked for, with the answers so far.
 #[derive(Debug)]
 pub(super) enum Kind {
     Fetch(Vec<SocketInfo>),
+    Rooms(Vec<Room>),
     Emit(Vec<Arguments>),
     Broadcast {
         /// How many clients the nodes have counted.
@@ -44,6 +46,14 @@ impl Request {
             && let Kind::Fetch(all) = &mut self.kind
         {
             all.extend(sockets);
+        }
+    }
+
+    pub(super) fn named(&mut self, node: &NodeId, rooms: Vec<Room>) {
+        if self.answers(node)
+            && let Kind::Rooms(all) = &mut self.kind
+        {
+            all.extend(rooms);
         }
     }
 
@@ -125,7 +135,7 @@ impl Request {
         all_nodes
             && match &self.kind {
                 Kind::Broadcast { clients, answers, is_own_counted } => *is_own_counted && answers.len() >= *clients,
-                Kind::Fetch(_) | Kind::Emit(_) => true,
+                Kind::Fetch(_) | Kind::Rooms(_) | Kind::Emit(_) => true,
             }
     }
 }

@@ -30,6 +30,9 @@ enum Kind {
     BroadcastCount = 11,
     BroadcastAck = 12,
     Bye = 13,
+    /// Node's have no such thing.
+    AllRooms = 32,
+    Rooms = 33,
 }
 
 /// The head: the members that any message may have. Arguments are their text; their attachments follow the head.
@@ -111,6 +114,15 @@ pub(super) fn write(envelope: &Envelope) -> Vec<u8> {
             head.request = Some(request.clone());
             head.sockets = sockets.clone();
         }
+        Message::AllRooms { request } => {
+            head.kind = Kind::AllRooms;
+            head.request = Some(request.clone());
+        }
+        Message::Rooms { request, rooms } => {
+            head.kind = Kind::Rooms;
+            head.request = Some(request.clone());
+            head.change = rooms.clone();
+        }
         Message::ServerSideEmit { arguments, request } => {
             head.kind = Kind::ServerSideEmit;
             head.request = request.clone();
@@ -166,6 +178,8 @@ pub(super) fn read(bytes: &Bytes) -> Result<Envelope, BusError> {
         Kind::Disconnect => Message::Disconnect { targets, close },
         Kind::Fetch => Message::Fetch { targets, request: asked? },
         Kind::Fetched => Message::Fetched { request: asked?, sockets },
+        Kind::AllRooms => Message::AllRooms { request: asked? },
+        Kind::Rooms => Message::Rooms { request: asked?, rooms: change },
         Kind::ServerSideEmit => Message::ServerSideEmit { arguments: said()?, request },
         Kind::ServerSideReply => Message::ServerSideReply { request: asked?, arguments: said()? },
         Kind::BroadcastCount => Message::BroadcastCount { request: asked?, clients },
@@ -210,6 +224,8 @@ impl TryFrom<u8> for Kind {
             11 => Self::BroadcastCount,
             12 => Self::BroadcastAck,
             13 => Self::Bye,
+            32 => Self::AllRooms,
+            33 => Self::Rooms,
             _ => return Err(format!("no message has the number {number}")),
         })
     }

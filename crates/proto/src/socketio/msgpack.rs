@@ -71,8 +71,40 @@ pub fn decode(bytes: &Bytes) -> Result<Decoded<'_>, PacketError> {
     Ok(Decoded { kind, namespace, id, payload: payload(kind, data)? })
 }
 
+/// Reads any one value as JSON, with its bytes beside it: what a bus between nodes carries.
+///
+/// # Errors
+/// [`PacketError::Msgpack`] when the bytes are not one value, [`PacketError::Placeholder`] when an object in it looks like
+/// the place of bytes beside real ones.
+pub fn to_json(bytes: &Bytes) -> Result<(String, Vec<Bytes>), PacketError> {
+    let mut reader = Reader::new(bytes);
+    let mut values = Values::default();
+    reader.value(&mut values)?;
+    if !reader.is_at_end() || values.text.is_empty() {
+        return Err(PacketError::Msgpack);
+    }
+    check_placeholders(&values)?;
+    Ok((values.text, values.attachments))
+}
+
+/// Appends well-formed JSON as msgpack, with bytes in their places.
+pub fn from_json(json: &str, attachments: &[Bytes], out: &mut Vec<u8>) {
+    write::json(json, attachments, out);
+}
+
+/// Checks that no object only looks like the place of an attachment: it would become one.
+fn check_placeholders(values: &Values) -> Result<(), PacketError> {
+    let mark = format!("\"{PLACEHOLDER}\":true");
+    let places = || memchr::memmem::find_iter(values.text.as_bytes(), mark.as_bytes()).count();
+    if !values.attachments.is_empty() && places() != values.attachments.len() {
+        return Err(PacketError::Placeholder);
+    }
+    Ok(())
+}
+
 /// Checks that data is what the type asks for.
 fn payload(kind: Kind, data: Values) -> Result<Option<Arguments>, PacketError> {
+    check_placeholders(&data)?;
     let Values { text, attachments, .. } = data;
     let is_absent = text.is_empty() || text == "null";
     let first = text.bytes().next();
@@ -87,13 +119,6 @@ fn payload(kind: Kind, data: Values) -> Result<Option<Arguments>, PacketError> {
     }
     if is_absent {
         return Ok(None);
-    }
-    // An object that only looks like the place of an attachment would become one.
-    let mark = format!("\"{PLACEHOLDER}\":true");
-    if !attachments.is_empty()
-        && memchr::memmem::find_iter(text.as_bytes(), mark.as_bytes()).count() != attachments.len()
-    {
-        return Err(PacketError::Placeholder);
     }
     if kind == Kind::Event {
         let mut values = serde_json::Deserializer::from_str(text.get(1..).unwrap_or_default()).into_iter();

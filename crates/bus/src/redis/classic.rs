@@ -1,0 +1,547 @@
+//! Decides how messages stand on the channels of `@socket.io/redis-adapter` 8 and its emitters, so that nodes written in
+//! Node take ours for their own.
+//!
+//! ```text
+//! socket.io#/#                broadcasts: msgpack [uid, packet, {rooms, except, flags}]
+//! socket.io#/#room#           the same, for exactly one room
+//! socket.io-request#/#        requests: JSON, or msgpack when they carry a packet
+//! socket.io-response#/#       answers; with a uid and # behind it those for one node
+//! ```
+//! What is msgpack is read as the JSON that it stands for, with bytes beside it, and written from it: the form in which
+//! arguments are kept anyway. Answers do not say who answers.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use limpet_proto::socketio::arguments::Arguments;
+use limpet_proto::socketio::msgpack;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::adapter::BusError;
+use crate::envelope::{Message, RequestId, SocketInfo};
+use crate::node::NodeId;
+use crate::target::{Flags, Room, Targets};
+
+/// The type of an event's packet.
+const EVENT: u64 = 2;
+
+/// What a request or an answer is, as a number.
+mod kind {
+    pub(super) const SOCKETS: u64 = 0;
+    pub(super) const ALL_ROOMS: u64 = 1;
+    pub(super) const JOIN: u64 = 2;
+    pub(super) const LEAVE: u64 = 3;
+    pub(super) const DISCONNECT: u64 = 4;
+    pub(super) const FETCH: u64 = 5;
+    pub(super) const SERVER_SIDE_EMIT: u64 = 6;
+    pub(super) const BROADCAST: u64 = 7;
+    pub(super) const BROADCAST_COUNT: u64 = 8;
+    pub(super) const BROADCAST_ACK: u64 = 9;
+}
+
+/// The channels of one namespace.
+#[derive(Debug, Clone)]
+pub(crate) struct Channels {
+    namespace: Arc<str>,
+    broadcast: String,
+    request: String,
+    response: String,
+}
+
+/// Where a message came on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    Broadcast(Option<&'a str>),
+    Request,
+    Response,
+}
+
+/// What came.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// A message of a node; an emitter has a name as well.
+    Message(Option<NodeId>, Message),
+    /// A request in the form of old nodes: only the ids of sockets are wanted.
+    Ids(Option<NodeId>, Targets, RequestId),
+    /// An answer that says nothing of what was asked.
+    Nothing,
+}
+
+/// What is published: a channel and bytes.
+type Published = (String, Vec<u8>);
+
+impl Channels {
+    pub(crate) fn new(key: &str, namespace: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            broadcast: format!("{key}#{namespace}#"),
+            request: format!("{key}-request#{namespace}#"),
+            response: format!("{key}-response#{namespace}#"),
+        }
+    }
+
+    pub(super) fn request_channel(&self) -> &str {
+        &self.request
+    }
+
+    /// The pattern that all broadcasts of the namespace match. A namespace may hold what has a meaning in patterns.
+    pub(super) fn pattern(&self) -> String {
+        let mut pattern = String::with_capacity(self.broadcast.len() + 1);
+        for char in self.broadcast.chars() {
+            if matches!(char, '*' | '?' | '[' | ']' | '^' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(char);
+        }
+        pattern.push('*');
+        pattern
+    }
+
+    /// The channels beside the pattern.
+    pub(super) fn plain(&self, node: &NodeId) -> [String; 3] {
+        [self.request.clone(), self.response.clone(), self.response_to(node)]
+    }
+
+    pub(super) fn response_to(&self, node: &NodeId) -> String {
+        format!("{}{node}#", self.response)
+    }
+
+    /// Says which of the channels this is; `None` for a channel of somebody else.
+    pub(super) fn place<'a>(&self, channel: &'a str) -> Option<Place<'a>> {
+        if let Some(room) = channel.strip_prefix(&*self.broadcast) {
+            return match room.strip_suffix('#') {
+                Some(room) => Some(Place::Broadcast(Some(room))),
+                None if room.is_empty() => Some(Place::Broadcast(None)),
+                None => None,
+            };
+        }
+        if channel == self.request {
+            return Some(Place::Request);
+        }
+        channel.starts_with(&*self.response).then_some(Place::Response)
+    }
+
+    /// Writes a message of `node` to the others, or an answer to the node `to`: with `specific`, on that node's channel.
+    /// `None` for a message that this form has no need of.
+    pub(crate) fn write(
+        &self,
+        node: &NodeId,
+        to: Option<&NodeId>,
+        specific: bool,
+        message: &Message,
+    ) -> Result<Option<Published>, BusError> {
+        let uid = node.as_str();
+        Ok(Some(match message {
+            Message::Broadcast { arguments, targets, flags, request: None } => {
+                let body = (uid, self.packet(arguments)?, Options::of(targets, Some(*flags)));
+                let mut channel = self.broadcast.clone();
+                if let [room] = &*targets.rooms {
+                    channel.push_str(room);
+                    channel.push('#');
+                }
+                (channel, pack(&body, arguments))
+            }
+            Message::Broadcast { arguments, targets, flags, request: Some(request) } => {
+                let asked = Asked {
+                    uid,
+                    request_id: request,
+                    kind: kind::BROADCAST,
+                    packet: self.packet(arguments)?,
+                    opts: Options::of(targets, Some(*flags)),
+                };
+                (self.request.clone(), pack(&asked, arguments))
+            }
+            Message::Join { targets, rooms } => {
+                self.ask(&json!({ "uid": uid, "type": kind::JOIN, "opts": Options::of(targets, None), "rooms": rooms }))
+            }
+            Message::Leave { targets, rooms } => self
+                .ask(&json!({ "uid": uid, "type": kind::LEAVE, "opts": Options::of(targets, None), "rooms": rooms })),
+            Message::Disconnect { targets, close } => self.ask(&json!({
+                "uid": uid, "type": kind::DISCONNECT, "opts": Options::of(targets, None), "close": close,
+            })),
+            Message::Fetch { targets, request } => self.ask(&json!({
+                "uid": uid, "requestId": request, "type": kind::FETCH, "opts": Options::of(targets, None),
+            })),
+            Message::AllRooms { request } => {
+                self.ask(&json!({ "uid": uid, "requestId": request, "type": kind::ALL_ROOMS }))
+            }
+            Message::ServerSideEmit { arguments, request } => {
+                let mut body = json!({ "uid": uid, "type": kind::SERVER_SIDE_EMIT, "data": plain(arguments)? });
+                if let (Some(request), Value::Object(body)) = (request, &mut body) {
+                    body.insert("requestId".to_owned(), request.as_ref().into());
+                }
+                self.ask(&body)
+            }
+            Message::Fetched { request, sockets } => {
+                self.answer(to, specific, &json!({ "requestId": request, "sockets": sockets }))
+            }
+            Message::Rooms { request, rooms } => {
+                self.answer(to, specific, &json!({ "requestId": request, "rooms": rooms }))
+            }
+            Message::ServerSideReply { request, arguments } => {
+                let answer = plain(arguments)?.into_iter().next();
+                let body = json!({ "type": kind::SERVER_SIDE_EMIT, "requestId": request, "data": answer });
+                // Node sends these to everybody, whatever the option says.
+                self.answer(None, false, &body)
+            }
+            Message::BroadcastCount { request, clients } => {
+                let body = json!({ "type": kind::BROADCAST_COUNT, "requestId": request, "clientCount": clients });
+                self.answer(to, specific, &body)
+            }
+            Message::BroadcastAck { request, arguments } => {
+                let said = Said { kind: kind::BROADCAST_ACK, request_id: request, packet: raw(arguments.raw(0))? };
+                (self.response_channel(to, specific), pack(&said, arguments))
+            }
+            Message::Hello | Message::Heartbeat | Message::Bye => return Ok(None),
+        }))
+    }
+
+    /// Writes the answer to a node that wants the ids of sockets alone.
+    pub(super) fn write_ids(&self, to: Option<&NodeId>, specific: bool, request: &str, ids: &[Room]) -> Published {
+        self.answer(to, specific, &json!({ "requestId": request, "sockets": ids }))
+    }
+
+    fn ask(&self, body: &Value) -> Published {
+        (self.request.clone(), body.to_string().into_bytes())
+    }
+
+    fn answer(&self, to: Option<&NodeId>, specific: bool, body: &Value) -> Published {
+        (self.response_channel(to, specific), body.to_string().into_bytes())
+    }
+
+    fn response_channel(&self, to: Option<&NodeId>, specific: bool) -> String {
+        match to {
+            Some(to) if specific => self.response_to(to),
+            _ => self.response.clone(),
+        }
+    }
+
+    fn packet<'a>(&'a self, arguments: &'a Arguments) -> Result<WrittenPacket<'a>, BusError> {
+        Ok(WrittenPacket { kind: EVENT, data: raw(Some(arguments.text()))?, nsp: &self.namespace })
+    }
+}
+
+#[derive(Serialize)]
+struct WrittenPacket<'a> {
+    #[serde(rename = "type")]
+    kind: u64,
+    data: &'a RawValue,
+    nsp: &'a str,
+}
+
+/// A broadcast that is to be acknowledged.
+#[derive(Serialize)]
+struct Asked<'a> {
+    uid: &'a str,
+    #[serde(rename = "requestId")]
+    request_id: &'a str,
+    #[serde(rename = "type")]
+    kind: u64,
+    packet: WrittenPacket<'a>,
+    opts: Options,
+}
+
+/// What a client said.
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(rename = "type")]
+    kind: u64,
+    #[serde(rename = "requestId")]
+    request_id: &'a str,
+    packet: &'a RawValue,
+}
+
+/// Whom a message means, and how it is sent.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Options {
+    rooms: Vec<Name>,
+    except: Vec<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<WrittenFlags>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct WrittenFlags {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volatile: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compress: Option<bool>,
+    /// Milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<u64>,
+}
+
+/// The name of a room. Node has rooms that are numbers; on the channels they are text.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Name {
+    Text(Room),
+    Number(serde_json::Number),
+}
+
+impl From<Name> for Room {
+    fn from(name: Name) -> Self {
+        match name {
+            Name::Text(text) => text,
+            Name::Number(number) => number.to_string().into(),
+        }
+    }
+}
+
+impl Options {
+    fn of(targets: &Targets, flags: Option<Flags>) -> Self {
+        let names = |rooms: &[Room]| rooms.iter().cloned().map(Name::Text).collect();
+        let flags = flags.map(|flags| WrittenFlags {
+            volatile: flags.volatile.then_some(true),
+            compress: (!flags.compress).then_some(false),
+            timeout: flags.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+        });
+        Self { rooms: names(&targets.rooms), except: names(&targets.except), flags }
+    }
+
+    fn flags(&self) -> Flags {
+        let Some(flags) = &self.flags else { return Flags::default() };
+        Flags {
+            volatile: flags.volatile == Some(true),
+            compress: flags.compress != Some(false),
+            timeout: flags.timeout.map(Duration::from_millis),
+            local: false,
+        }
+    }
+
+    fn targets(self) -> Targets {
+        let rooms = |names: Vec<Name>| names.into_iter().map(Room::from).collect();
+        Targets { rooms: rooms(self.rooms), except: rooms(self.except) }
+    }
+}
+
+/// Reads what came on a channel.
+///
+/// # Errors
+/// [`BusError::Malformed`] when it is no message of this form.
+pub(super) fn read(place: Place<'_>, namespace: &str, bytes: &Bytes) -> Result<Received, BusError> {
+    let (text, attachments) = match bytes.first() {
+        // A list or map in msgpack never begins so.
+        Some(b'{') => (str::from_utf8(bytes).map_err(malformed)?.to_owned(), Vec::new()),
+        _ => msgpack::to_json(bytes).map_err(malformed)?,
+    };
+    match place {
+        Place::Broadcast(_) => {
+            let (uid, packet, options): (Option<String>, ReadPacket<'_>, Options) = json(&text)?;
+            let (flags, targets) = (options.flags(), options.targets());
+            let arguments = packet.event(namespace, attachments)?;
+            let message = Message::Broadcast { arguments, targets, flags, request: None };
+            Ok(Received::Message(uid.map(NodeId::from), message))
+        }
+        Place::Request => request(namespace, json(&text)?, attachments),
+        Place::Response => response(json(&text)?, attachments),
+    }
+}
+
+#[derive(Deserialize)]
+struct ReadPacket<'a> {
+    #[serde(rename = "type")]
+    kind: u64,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    nsp: Option<String>,
+}
+
+impl ReadPacket<'_> {
+    /// Returns the event, which must be of this namespace; a packet without one is of `/`.
+    fn event(&self, namespace: &str, attachments: Vec<Bytes>) -> Result<Arguments, BusError> {
+        if self.nsp.as_deref().unwrap_or("/") != namespace {
+            return Err(malformed("the packet is of another namespace"));
+        }
+        if self.kind != EVENT {
+            return Err(malformed("the packet is no event"));
+        }
+        event(self.data, attachments)
+    }
+}
+
+fn event(data: &RawValue, attachments: Vec<Bytes>) -> Result<Arguments, BusError> {
+    let arguments = Arguments::from_parts(data.get(), attachments).map_err(malformed)?;
+    if arguments.is_empty() {
+        return Err(malformed("an event has a name"));
+    }
+    Ok(arguments)
+}
+
+/// A request: the members of all kinds, of which each kind has some.
+#[derive(Deserialize)]
+struct Request<'a> {
+    uid: Option<String>,
+    #[serde(rename = "requestId")]
+    request_id: Option<String>,
+    #[serde(rename = "type")]
+    kind: u64,
+    opts: Option<Options>,
+    #[serde(default)]
+    rooms: Vec<Name>,
+    /// One socket and one room, as nodes before version 7 ask.
+    sid: Option<Name>,
+    room: Option<Name>,
+    close: Option<bool>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    packet: Option<ReadPacket<'a>>,
+}
+
+fn request(namespace: &str, request: Request<'_>, attachments: Vec<Bytes>) -> Result<Received, BusError> {
+    let Request { uid, request_id, kind, opts, rooms, sid, room, close, data, packet } = request;
+    let node = uid.map(NodeId::from);
+    let id = request_id.map(RequestId::from);
+    let wanted = || malformed("a member is missing");
+    let rooms = |room: Option<Name>| rooms.into_iter().chain(room).map(Room::from).collect::<Vec<_>>();
+    let meant = |sid: Option<Name>, opts: Option<Options>| match (sid, opts) {
+        (Some(sid), None) => Ok(Targets::room(sid)),
+        (_, Some(opts)) => Ok(opts.targets()),
+        (None, None) => Err(wanted()),
+    };
+    let message = match kind {
+        kind::SOCKETS => {
+            let targets = Targets { rooms: rooms(None), except: Vec::new() };
+            return Ok(Received::Ids(node, targets, id.ok_or_else(wanted)?));
+        }
+        kind::ALL_ROOMS => Message::AllRooms { request: id.ok_or_else(wanted)? },
+        kind::JOIN => Message::Join { targets: meant(sid, opts)?, rooms: rooms(room) },
+        kind::LEAVE => Message::Leave { targets: meant(sid, opts)?, rooms: rooms(room) },
+        kind::DISCONNECT => Message::Disconnect { targets: meant(sid, opts)?, close: close == Some(true) },
+        kind::FETCH => Message::Fetch { targets: meant(None, opts)?, request: id.ok_or_else(wanted)? },
+        kind::SERVER_SIDE_EMIT => {
+            Message::ServerSideEmit { arguments: event(data.ok_or_else(wanted)?, attachments)?, request: id }
+        }
+        kind::BROADCAST => {
+            let arguments = packet.ok_or_else(wanted)?.event(namespace, attachments)?;
+            let opts = opts.ok_or_else(wanted)?;
+            let (flags, targets) = (opts.flags(), opts.targets());
+            Message::Broadcast { arguments, targets, flags, request: Some(id.ok_or_else(wanted)?) }
+        }
+        _ => return Err(malformed("the type of a request is a number from 0 to 7")),
+    };
+    Ok(Received::Message(node, message))
+}
+
+/// An answer: the members of all kinds, of which each kind has some.
+#[derive(Deserialize)]
+struct Response<'a> {
+    #[serde(rename = "requestId")]
+    request_id: RequestId,
+    #[serde(rename = "type")]
+    kind: Option<u64>,
+    #[serde(rename = "clientCount")]
+    client_count: Option<usize>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    packet: Option<&'a RawValue>,
+    sockets: Option<Vec<ReadSocket>>,
+    rooms: Option<Vec<Name>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ReadSocket {
+    /// The answer to who asked for ids alone.
+    Id(Room),
+    Whole {
+        id: Room,
+        #[serde(default)]
+        handshake: Value,
+        #[serde(default)]
+        rooms: Vec<Name>,
+        #[serde(default)]
+        data: Value,
+    },
+}
+
+impl From<ReadSocket> for SocketInfo {
+    fn from(socket: ReadSocket) -> Self {
+        match socket {
+            ReadSocket::Id(id) => Self { rooms: vec![id.clone()], id, handshake: Value::Null, data: Value::Null },
+            ReadSocket::Whole { id, handshake, rooms, data } => {
+                Self { id, handshake, rooms: rooms.into_iter().map(Room::from).collect(), data }
+            }
+        }
+    }
+}
+
+/// Reads an answer. Who answers is not said.
+fn response(response: Response<'_>, attachments: Vec<Bytes>) -> Result<Received, BusError> {
+    let Response { request_id: request, kind, client_count, data, packet, sockets, rooms } = response;
+    let values = |value: Option<&RawValue>| {
+        let text = format!("[{}]", value.map_or("null", RawValue::get));
+        Arguments::from_parts(text, attachments).map_err(malformed)
+    };
+    let message = match (kind, sockets, rooms) {
+        (Some(kind::SERVER_SIDE_EMIT), ..) => Message::ServerSideReply { request, arguments: values(data)? },
+        (Some(kind::BROADCAST_COUNT), ..) => {
+            let clients = client_count.ok_or_else(|| malformed("a count is a number"))?;
+            Message::BroadcastCount { request, clients }
+        }
+        (Some(kind::BROADCAST_ACK), ..) => Message::BroadcastAck { request, arguments: values(packet)? },
+        (Some(_), ..) => return Err(malformed("the type of an answer is 6, 8 or 9")),
+        (None, Some(sockets), _) => {
+            Message::Fetched { request, sockets: sockets.into_iter().map(SocketInfo::from).collect() }
+        }
+        (None, None, Some(rooms)) => Message::Rooms { request, rooms: rooms.into_iter().map(Room::from).collect() },
+        (None, None, None) => return Ok(Received::Nothing),
+    };
+    Ok(Received::Message(None, message))
+}
+
+/// Writes msgpack, with the bytes that belong to the arguments within.
+fn pack(body: &impl Serialize, arguments: &Arguments) -> Vec<u8> {
+    // All members are text, numbers and JSON: nothing that JSON cannot hold.
+    let text = serde_json::to_string(body).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(text.len() + arguments.attachments().iter().map(Bytes::len).sum::<usize>());
+    msgpack::from_json(&text, arguments.attachments(), &mut bytes);
+    bytes
+}
+
+/// Returns arguments for JSON, where bytes have no place: they become what Node's buffers become there.
+fn plain(arguments: &Arguments) -> Result<Vec<Value>, BusError> {
+    let mut list: Vec<Value> = serde_json::from_str(arguments.text()).map_err(malformed)?;
+    if !arguments.attachments().is_empty() {
+        list.iter_mut().for_each(|value| unfold(value, arguments.attachments()));
+    }
+    Ok(list)
+}
+
+fn unfold(value: &mut Value, attachments: &[Bytes]) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| unfold(item, attachments)),
+        Value::Object(object) => {
+            if let Some(Some(number)) = limpet_proto::socketio::packet::placeholder(object)
+                && let Some(bytes) = attachments.get(number)
+            {
+                *value = json!({ "type": "Buffer", "data": bytes.as_ref() });
+            } else {
+                object.values_mut().for_each(|member| unfold(member, attachments));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn raw(text: Option<&str>) -> Result<&RawValue, BusError> {
+    json(text.unwrap_or("null"))
+}
+
+fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, BusError> {
+    serde_json::from_str(text).map_err(malformed)
+}
+
+fn malformed(what: impl ToString) -> BusError {
+    BusError::Malformed(what.to_string())
+}

@@ -1,0 +1,172 @@
+//! `limpet emit`: speaks to the clients of a cluster from outside.
+
+use std::io::{BufRead, stdin};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use limpet_bus::Emitter;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// Emits an event to the clients of a cluster, through its Redis.
+///
+/// Reaches nodes that run Node's @socket.io/redis-adapter or Limpet's, and with --python those of python-socketio.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    limpet emit --bus redis://127.0.0.1:6379 hi '\"all sockets\"'\n  \
+    limpet emit --bus redis://127.0.0.1:6379 --namespace /chat --room lobby said '\"ada\"' '{\"text\":\"hello\"}'\n  \
+    limpet emit --bus redis://127.0.0.1:6379 --room lobby --join archive\n  \
+    tail -f events.jsonl | limpet emit --bus redis://127.0.0.1:6379 --lines\n\n\
+    A line for --lines is [\"event\", argument, …] or {\"event\": …, \"args\": […], \"namespace\": …, \"rooms\": […], \
+    \"except\": […]}.")]
+pub(crate) struct Emit {
+    /// Redis of the cluster: redis://[USER:PASSWORD@]HOST[:PORT][/DB]
+    #[arg(long, value_name = "URL", env = "LIMPET_BUS")]
+    bus: String,
+    /// What the cluster's channels begin with
+    #[arg(long, value_name = "KEY", default_value = "socket.io")]
+    key: String,
+    /// Speak to python-socketio and Flask-SocketIO, on this channel
+    #[arg(long, value_name = "CHANNEL", num_args = 0..=1, default_missing_value = "socketio", require_equals = true)]
+    python: Option<String>,
+    /// Namespace of the sockets that are meant
+    #[arg(long, value_name = "NAME", default_value = "/")]
+    namespace: String,
+    /// Mean the sockets in this room, or the one of this id; can be repeated [default: all]
+    #[arg(long, value_name = "ROOM")]
+    room: Vec<String>,
+    /// Leave out the sockets in this room; can be repeated
+    #[arg(long, value_name = "ROOM")]
+    except: Vec<String>,
+    /// Drop the event for clients that cannot take it right now
+    #[arg(long)]
+    volatile: bool,
+    /// Tell the servers themselves instead of their clients
+    #[arg(long, group = "act", requires = "event")]
+    server_side: bool,
+    /// Let the sockets join a room instead
+    #[arg(long, value_name = "ROOM", group = "act", conflicts_with = "event")]
+    join: Option<String>,
+    /// Let the sockets leave a room instead
+    #[arg(long, value_name = "ROOM", group = "act", conflicts_with = "event")]
+    leave: Option<String>,
+    /// Disconnect the sockets instead
+    #[arg(long, group = "act", conflicts_with = "event")]
+    disconnect: bool,
+    /// With --disconnect: close the connections below the sockets too
+    #[arg(long, requires = "disconnect")]
+    close: bool,
+    /// Read events from standard input, one a line
+    #[arg(long, group = "act", conflicts_with = "event")]
+    lines: bool,
+    /// Name of the event
+    #[arg(required_unless_present = "act")]
+    event: Option<String>,
+    /// Arguments of the event, each as JSON; text needs its quotes
+    #[arg(value_name = "JSON", value_parser = parse)]
+    arguments: Vec<Value>,
+}
+
+/// An event as a line says it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    List(Vec<Value>),
+    Object(Detailed),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Detailed {
+    event: String,
+    #[serde(default)]
+    args: Vec<Value>,
+    namespace: Option<String>,
+    #[serde(default)]
+    rooms: Vec<String>,
+    #[serde(default)]
+    except: Vec<String>,
+}
+
+impl Emit {
+    /// Emits, and ends when Redis has taken everything.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime")?;
+        Ok(runtime.block_on(self.emit())?)
+    }
+
+    async fn emit(&self) -> anyhow::Result<()> {
+        let emitter = match &self.python {
+            Some(channel) => Emitter::connect_python(&self.bus, channel).await,
+            None => Emitter::connect_with_key(&self.bus, &self.key).await,
+        };
+        let mut emitter = aim(emitter.context("the bus")?.of(&self.namespace), &self.room, &self.except);
+        if self.volatile {
+            emitter = emitter.volatile();
+        }
+        if self.lines {
+            return emit_lines(&emitter).await;
+        }
+        let nodes = if let Some(room) = &self.join {
+            emitter.sockets_join(room.as_str()).await?
+        } else if let Some(room) = &self.leave {
+            emitter.sockets_leave(room.as_str()).await?
+        } else if self.disconnect {
+            emitter.disconnect_sockets(self.close).await?
+        } else {
+            let event = self.event.as_deref().unwrap_or_default();
+            if self.server_side {
+                emitter.server_side_emit_values(event, &self.arguments).await?
+            } else {
+                emitter.emit_values(event, &self.arguments).await?
+            }
+        };
+        if nodes == 0 {
+            tracing::warn!("nobody listens: is the cluster on this Redis, with this key and this namespace?");
+        }
+        Ok(())
+    }
+}
+
+async fn emit_lines(emitter: &Emitter) -> anyhow::Result<()> {
+    for (number, line) in stdin().lock().lines().enumerate() {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let place = || format!("line {}", number + 1);
+        match serde_json::from_str(&line).with_context(place)? {
+            Line::List(list) => {
+                let Some((Value::String(event), values)) = list.split_first() else {
+                    bail!("{}: a list begins with the event's name", place());
+                };
+                emitter.emit_values(event, values).await.with_context(place)?;
+            }
+            Line::Object(Detailed { event, args, namespace, rooms, except }) => {
+                let emitter = match namespace {
+                    Some(namespace) => emitter.of(&namespace),
+                    None => emitter.clone(),
+                };
+                aim(emitter, &rooms, &except).emit_values(&event, &args).await.with_context(place)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn aim(mut emitter: Emitter, rooms: &[String], except: &[String]) -> Emitter {
+    for room in rooms {
+        emitter = emitter.to(room.as_str());
+    }
+    for room in except {
+        emitter = emitter.except(room.as_str());
+    }
+    emitter
+}
+
+fn parse(argument: &str) -> Result<Value, String> {
+    serde_json::from_str(argument)
+        .map_err(|error| format!("no JSON ({error}); text needs its quotes: '\"{argument}\"'"))
+}

@@ -1,0 +1,210 @@
+//! A node of a cluster, with the command line and the commands of `tests/peers/node/cluster-node.js`, so that one suite
+//! judges clusters of both kinds. Prints `listening PORT`; the end of standard input ends it.
+//!
+//! `cluster_node --redis redis://127.0.0.1:6379 [--name a] [--specific]`
+
+use std::io::Read as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use limpet_bus::{Redis, RedisOptions};
+use limpet_server::{Ack, Broadcast, Event, Namespace, Options, Server, ServerEvent, Socket};
+use rmpv::Value;
+use serde::Deserialize;
+use serde::ser::{Serialize, SerializeTuple as _, Serializer};
+use serde_json::json;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (mut redis, mut name, mut specific) = (None, "limpet".to_owned(), false);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--redis" => redis = words.next(),
+            "--name" => name = words.next().ok_or("--name needs a name")?,
+            "--specific" => specific = true,
+            "--end-with-stdin" => {}
+            other => return Err(format!("unknown: {other}").into()),
+        }
+    }
+    let mut bus = RedisOptions::default();
+    bus.specific_responses = specific;
+    let adapter = Redis::connect_with(&redis.ok_or("--redis is needed")?, bus).await?;
+    let io = Server::new(Options { adapter: Arc::new(adapter), ..Options::default() });
+    for namespace in ["/", "/other"] {
+        serve(&io.of(namespace), &name);
+    }
+    let listening = io.bind("127.0.0.1:0").await?;
+    println!("listening {}", listening.addr().port());
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
+    Ok(())
+}
+
+fn serve(namespace: &Namespace, name: &str) {
+    let heard = Arc::new(Mutex::new(Vec::<Value>::new()));
+    let list = heard.clone();
+    namespace.on_server_event("told", move |event: ServerEvent| {
+        let values = (0..).map_while(|index| event.get(index).ok().filter(|value| *value != Value::Nil)).collect();
+        list.lock().unwrap_or_else(PoisonError::into_inner).push(Value::Array(values));
+        async {}
+    });
+    let own = name.to_owned();
+    namespace.on_server_event("asked", move |event: ServerEvent| {
+        let words: Vec<String> = (0..).map_while(|index| event.get(index).ok()).collect();
+        drop(event.reply(format!("{own} {}", words.join(" "))));
+        async {}
+    });
+    let own = name.to_owned();
+    namespace.on_connection(move |socket: Socket| {
+        let user: serde_json::Value = socket.handshake().auth().unwrap_or_default();
+        socket.set_data("name", &user["name"]);
+        socket.set_data("node", &own);
+        commands(&socket, &heard);
+        async {}
+    });
+}
+
+/// Whom a command means.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct How {
+    rooms: Vec<String>,
+    except: Vec<String>,
+    volatile: bool,
+    local: bool,
+    timeout: Option<u64>,
+    #[serde(rename = "self")]
+    from_self: bool,
+}
+
+impl How {
+    fn aim(self, socket: &Socket) -> Broadcast {
+        let mut target = if self.from_self { socket.broadcast() } else { socket.namespace().all() };
+        if !self.rooms.is_empty() {
+            target = target.to(self.rooms);
+        }
+        if !self.except.is_empty() {
+            target = target.except(self.except);
+        }
+        if self.volatile {
+            target = target.volatile();
+        }
+        if self.local {
+            target = target.local();
+        }
+        match self.timeout {
+            Some(timeout) => target.timeout(Duration::from_millis(timeout)),
+            None => target,
+        }
+    }
+}
+
+/// One name or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Names {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Names {
+    fn list(self) -> Vec<String> {
+        match self {
+            Self::One(name) => vec![name],
+            Self::Many(names) => names,
+        }
+    }
+}
+
+/// The arguments behind those that command, as they came.
+struct Rest(Vec<Value>);
+
+impl Rest {
+    fn of(event: &Event, first: usize) -> Self {
+        Self((first..event.len()).map(|index| event.get(index).unwrap_or(Value::Nil)).collect())
+    }
+}
+
+impl Serialize for Rest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(self.0.len())?;
+        self.0.iter().try_for_each(|value| tuple.serialize_element(value))?;
+        tuple.end()
+    }
+}
+
+fn commands(socket: &Socket, heard: &Arc<Mutex<Vec<Value>>>) {
+    socket.on("join", |socket: Socket, rooms: Names, ack: Ack| async move {
+        socket.join(rooms.list());
+        done(ack);
+    });
+    socket.on("leave", |socket: Socket, room: String, ack: Ack| async move {
+        socket.leave(room);
+        done(ack);
+    });
+    socket.on("emit", |socket: Socket, event: Event| async move {
+        let how: How = event.get(0).unwrap_or_default();
+        let name: String = event.get(1).unwrap_or_default();
+        answer(event.ack(), how.aim(&socket).emit(&name, Rest::of(&event, 2)).map_err(|error| error.to_string()));
+    });
+    socket.on("ask", |socket: Socket, event: Event| async move {
+        let how: How = event.get(0).unwrap_or_default();
+        let name: String = event.get(1).unwrap_or_default();
+        let answers = how.aim(&socket).emit_with_ack::<Value>(&name, Rest::of(&event, 2)).await;
+        answer(event.ack(), answers.map_err(|error| error.to_string()));
+    });
+    socket.on("fetch", |socket: Socket, how: How, ack: Ack| async move {
+        let fetched = how.aim(&socket).fetch_sockets().await;
+        if !fetched.missing.is_empty() {
+            return answer(ack, Err::<(), _>(format!("{} did not answer", fetched.missing)));
+        }
+        let describe = |socket: &limpet_server::RemoteSocket| {
+            let mut rooms: Vec<_> = socket.rooms().iter().filter(|room| ***room != *socket.id()).cloned().collect();
+            rooms.sort();
+            let (name, node): (Option<String>, Option<String>) = (socket.data("name"), socket.data("node"));
+            json!({ "id": socket.id(), "rooms": rooms, "data": { "name": name, "node": node } })
+        };
+        answer(ack, Ok(fetched.sockets.iter().map(describe).collect::<Vec<_>>()));
+    });
+    socket.on("make", |socket: Socket, how: How, what: String, rooms: serde_json::Value, ack: Ack| async move {
+        let target = how.aim(&socket);
+        let names = || serde_json::from_value::<Names>(rooms.clone()).map(Names::list).unwrap_or_default();
+        match what.as_str() {
+            "join" => target.sockets_join(names()),
+            "leave" => target.sockets_leave(names()),
+            _ => target.disconnect_sockets(rooms == json!(true)),
+        }
+        done(ack);
+    });
+    socket.on("server", |socket: Socket, event: Event| async move {
+        let name: String = event.get(0).unwrap_or_default();
+        let sent = socket.namespace().server_side_emit(&name, Rest::of(&event, 1));
+        answer(event.ack(), sent.map_err(|error| error.to_string()));
+    });
+    socket.on("server-ask", |socket: Socket, event: Event| async move {
+        let name: String = event.get(0).unwrap_or_default();
+        let answers = socket.namespace().server_side_emit_with_ack::<Value>(&name, Rest::of(&event, 1)).await;
+        answer(event.ack(), answers.map_err(|error| error.to_string()));
+    });
+    let heard = heard.clone();
+    socket.on("heard", move |_: Socket, ack: Ack| {
+        let list = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        answer(ack, Ok(list));
+        async {}
+    });
+    socket.on("rooms", |socket: Socket, ack: Ack| async move {
+        answer(ack, Ok(socket.namespace().all_rooms().await.answers));
+    });
+}
+
+fn done(ack: Ack) {
+    answer(ack, Ok(()));
+}
+
+fn answer<T: Serialize>(ack: Ack, result: Result<T, String>) {
+    let said = match result {
+        Ok(value) => json!({ "ok": serde_json::to_value(value).unwrap_or_default() }),
+        Err(error) => json!({ "error": error }),
+    };
+    drop(ack.send(said));
+}
