@@ -236,9 +236,10 @@ impl Session {
     /// Returns when [`handle_timeout`](Self::handle_timeout) has something to do; later calls may give another time.
     pub fn poll_deadline(&self) -> Option<Instant> {
         let candidate = self.candidate.as_ref().map(Candidate::deadline);
+        let earlier = |at: Instant, other: Option<Instant>| Some(other.map_or(at, |other| other.min(at)));
         match self.phase {
-            Phase::Open => Some(candidate.map_or(self.heartbeat.deadline(), |at| at.min(self.heartbeat.deadline()))),
-            Phase::Closing { until, .. } => Some(candidate.map_or(until, |at| at.min(until))),
+            Phase::Open => earlier(self.heartbeat.deadline(), candidate),
+            Phase::Closing { until, .. } => earlier(until, candidate),
             Phase::Closed(_) => None,
         }
     }

@@ -166,6 +166,23 @@ fn overlapping_requests_end_the_session() {
 }
 
 #[test]
+fn the_end_by_the_client_releases_its_get() {
+    let now = Instant::now();
+    let mut session = session(Version::V4, Transport::Polling, now);
+    assert_eq!(get(&mut session), None);
+    assert!(!session.handle_packet(PacketType::Close, now));
+    assert_eq!(answer(&mut session).as_deref(), Some("6"));
+    assert_eq!(session.closed(), Some(CloseReason::TransportClose));
+    // What was sent before still arrives.
+    let mut session = self::session(Version::V4, Transport::Polling, now);
+    assert_eq!(get(&mut session), None);
+    session.send(&[Message::text("x")]).unwrap();
+    session.handle_packet(PacketType::Close, now);
+    assert_eq!(session.closed(), Some(CloseReason::TransportClose));
+    assert_eq!(answer(&mut session).as_deref(), Some("4x"));
+}
+
+#[test]
 fn the_end_by_the_server_waits_for_a_get_but_not_for_ever() {
     let now = Instant::now();
     // Nobody waits and nothing is queued.
