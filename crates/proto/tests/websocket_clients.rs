@@ -212,7 +212,7 @@ fn frames_that_break_the_protocol_are_answered_by_their_code() {
         ("text with a surrogate", vec![frame(0x81, b"\xed\xa0\x80")], 1007),
         ("text that is longer than its number", vec![frame(0x81, b"\xc0\x80")], 1007),
         ("text of fragments that is not UTF-8", vec![frame(0x01, b"\xf0\x9f"), frame(0x80, b"\xff")], 1007),
-        ("text torn within a character", vec![frame(0x01, b"\xf0\x9f"), frame(0x80, b"\xa6\x80"), end.clone()], 1000),
+        ("text torn within a character", vec![frame(0x01, b"\xf0\x9f"), frame(0x80, b"\xa6\x80"), end], 1000),
         ("a close of one byte", vec![frame(0x88, b"x")], 1002),
         ("a close with a reason that is not UTF-8", vec![close(1000, b"\xff")], 1007),
         ("close 999", vec![close(999, b"")], 1002),
@@ -253,7 +253,7 @@ fn compressed_messages_that_break_the_protocol_are_answered_by_their_code() {
         ("text that is not UTF-8", vec![frame(0xc1, &compressed(b"\xff"))], 1007),
         ("bytes that are not UTF-8", vec![frame(0xc2, &compressed(b"\xff")), end.clone()], 1000),
         ("nothing", vec![frame(0xc1, &compressed(b"")), end.clone()], 1000),
-        ("no bytes at all", vec![frame(0xc1, b""), end.clone()], 1000),
+        ("no bytes at all", vec![frame(0xc1, b""), end], 1000),
         ("a bomb", vec![frame(0xc2, &bomb)], 1009),
     ] {
         let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 /// The acknowledgements that a socket owes.
 #[derive(Default)]
 pub(crate) struct Acks {
+    #[expect(clippy::box_collection, reason = "most sockets owe nothing, and should not keep room for it")]
     waiting: Option<Box<HashMap<u64, Waiter>>>,
 }
 

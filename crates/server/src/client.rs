@@ -22,6 +22,7 @@ use crate::emitter::acks;
 use crate::engine::{CloseReason, Connection, Handshake, Incoming, Receiver, Version};
 use crate::error::ConnectError;
 use crate::event::Event;
+use crate::handler::Work;
 use crate::queue::{Job, panic_text};
 use crate::reason::DisconnectReason;
 use crate::server::ServerInner;
@@ -142,7 +143,7 @@ impl Client {
         self.connection.close(CloseReason::ForcedClose, false);
     }
 
-    /// Acts on what was received; returns the socket whose queue may be full.
+    /// Acts on what was received; returns the socket if its queue is full.
     fn take(self: &Arc<Self>, received: Received) -> Option<Socket> {
         match received {
             Received::Connect { namespace, auth } => {
@@ -152,8 +153,8 @@ impl Client {
             Received::Event { namespace, id, arguments } => {
                 let socket = self.socket(&namespace).filter(Socket::connected)?;
                 let ack = id.map_or_else(Ack::default, |id| Ack::wanted(socket.clone(), id));
-                socket.submit_here(Job::Event(Event { arguments, ack }));
-                Some(socket)
+                let waiting = socket.submit_here(Job::Event(Event { arguments, ack }));
+                (waiting >= self.server.options.max_waiting_events).then_some(socket)
             }
             Received::Ack { namespace, id, arguments } => {
                 let socket = self.socket(&namespace)?;
@@ -278,9 +279,16 @@ impl Client {
 pub struct Session(pub(crate) Option<Arc<Client>>);
 
 impl Receiver for Session {
-    async fn message(&self, message: Incoming) {
-        if let Some(client) = &self.0 {
-            client.receive(message).await;
+    /// Does everything at once, so that the task of an idle session keeps no room for it. Only a full queue is waited for.
+    fn message(&self, message: Incoming) -> impl Future<Output = ()> + Send {
+        let client = self.0.as_ref();
+        let full = client.and_then(|client| Some((client.receive(message)?, client.server.options.max_waiting_events)));
+        let room: Option<Work> =
+            full.map(|(socket, limit)| -> Work { Box::pin(async move { socket.room_for_more(limit).await }) });
+        async move {
+            if let Some(room) = room {
+                room.await;
+            }
         }
     }
 
@@ -292,11 +300,12 @@ impl Receiver for Session {
 }
 
 impl Client {
-    async fn receive(self: &Arc<Self>, message: Incoming) {
+    /// Acts on a message; returns a socket for whose handlers too much waits.
+    fn receive(self: &Arc<Self>, message: Incoming) -> Option<Socket> {
         let received = {
             let mut state = self.lock();
             if state.is_closed {
-                return;
+                return None;
             }
             match message {
                 Incoming::Text(text) => state.machine.handle_text(&text, now()),
@@ -304,12 +313,7 @@ impl Client {
             }
         };
         match received {
-            Ok(Some(received)) => {
-                if let Some(socket) = self.take(received) {
-                    socket.room_for_more(self.server.options.max_waiting_events).await;
-                }
-            }
-            Ok(None) => {}
+            Ok(received) => self.take(received?),
             Err(error) => {
                 tracing::debug!(sid = ?self.connection.sid(), %error, "a client breaks the rules");
                 if error.is_about_state() {
@@ -317,6 +321,7 @@ impl Client {
                 } else {
                     self.connection.close(CloseReason::ForcedClose, false);
                 }
+                None
             }
         }
     }

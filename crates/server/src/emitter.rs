@@ -76,7 +76,7 @@ impl Emitter {
         name: &str,
         arguments: impl Serialize,
     ) -> BoxFuture<'static, Result<R, AckError>> {
-        let timeout = self.flags.timeout.or(self.socket.namespace().options().ack_timeout);
+        let timeout = self.flags.timeout.or_else(|| self.socket.namespace().options().ack_timeout);
         let asked = event(name, &arguments).map_err(AckError::from).and_then(|arguments| self.ask(&arguments));
         Box::pin(async move {
             let (answer, _guard) = asked?;

@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -159,6 +160,41 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
+/// Work on a request that has begun before anybody waits for it.
+///
+/// Hyper looks for the end of the connection before it waits for a response, and drops the work when the client has gone.
+/// Work that had not begun would leave no trace: a session would not learn that its poll was given up.
+struct Begun<F: Future> {
+    work: Pin<Box<F>>,
+    done: Option<F::Output>,
+}
+
+// The output is only moved.
+impl<F: Future> Unpin for Begun<F> {}
+
+impl<F: Future> Begun<F> {
+    fn new(work: F) -> Self {
+        let mut work = Box::pin(work);
+        // Who waits is asked for again at once.
+        let done = match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        };
+        Self { work, done }
+    }
+}
+
+impl<F: Future> Future for Begun<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.done.take() {
+            Some(output) => Poll::Ready(output),
+            None => self.work.as_mut().poll(cx),
+        }
+    }
+}
+
 async fn serve<S>(
     stream: TcpStream,
     address: SocketAddr,
@@ -172,7 +208,7 @@ async fn serve<S>(
 {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(RemoteAddr(address));
-        service.clone().call(request)
+        Begun::new(service.clone().call(request))
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let mut is_told = true;

@@ -25,6 +25,9 @@ use crate::server::Server;
 /// How long a tick of a close is: sessions that are due within it are closed together.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How long the handlers of sockets that have ended may take until the other nodes are left.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 type BoxResponse = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
 type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxResponse + Send + Sync>;
 
@@ -172,7 +175,8 @@ impl Server {
 
     /// Ends the sessions: takes no new ones, and closes those that there are evenly over this time, so that not all
     /// clients come back at once. Sockets end with
-    /// [`ServerShuttingDown`](crate::DisconnectReason::ServerShuttingDown).
+    /// [`ServerShuttingDown`](crate::DisconnectReason::ServerShuttingDown). Then leaves the other nodes, once the handlers
+    /// of the sockets have ended, for up to 1 s.
     pub async fn close(&self, within: Duration) {
         let engine = self.engine();
         engine.refuse_new();
@@ -187,5 +191,13 @@ impl Server {
             connection.close(CloseReason::ServerShuttingDown, false);
         }
         engine.close();
+        // Handlers of the ends may have something to say to other nodes.
+        let deadline = Instant::now() + LAST_WORDS;
+        while self.0.is_in_use() && Instant::now() < deadline {
+            tokio::time::sleep(TICK).await;
+        }
+        for namespace in self.namespaces() {
+            namespace.cluster().close();
+        }
     }
 }

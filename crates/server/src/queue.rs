@@ -91,10 +91,16 @@ impl Socket {
         self.0.client.spawn(async move { socket.run(job).await });
     }
 
-    /// Does a job in place, or lets it wait for its turn. Only for the place where packets are read.
-    pub(crate) fn submit_here(&self, job: Job) {
-        let Some(job) = self.lock().queue.push(job) else { return };
+    /// Does a job in place, or lets it wait for its turn; returns how many wait. Only for the place where packets are
+    /// read.
+    pub(crate) fn submit_here(&self, job: Job) -> usize {
+        let job = {
+            let queue = &mut self.lock().queue;
+            let Some(job) = queue.push(job) else { return queue.waiting.len() };
+            job
+        };
         self.run_here(job);
+        0
     }
 
     /// Waits until less than this many jobs wait.

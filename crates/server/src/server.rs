@@ -310,6 +310,11 @@ impl ServerInner {
         }
     }
 
+    /// Returns whether there are sockets, or handlers of sockets that have ended.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.table().values().any(|namespace| namespace.0.users.load(Ordering::Relaxed) > 0)
+    }
+
     /// Returns the namespaces that share these handlers.
     pub(crate) fn children(&self, handlers: &Arc<NamespaceHandlers>) -> Vec<Namespace> {
         self.table().values().filter(|namespace| namespace.has_handlers(handlers)).cloned().collect()

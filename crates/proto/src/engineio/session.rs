@@ -186,8 +186,8 @@ impl Session {
         Ok(())
     }
 
-    /// Queues messages if they could leave at once: a GET waits, or the WebSocket takes bytes. `false` says that they
-    /// were dropped.
+    /// Queues messages if they could leave at once: a GET waits that has nothing to carry yet, or the WebSocket takes
+    /// bytes. `false` says that they were dropped.
     ///
     /// # Errors
     /// [`SendError::Closed`].
@@ -196,7 +196,7 @@ impl Session {
             return Err(SendError::Closed);
         }
         let leaves = match self.carrier {
-            Carrier::Polling => self.get_waits && self.answer.is_none(),
+            Carrier::Polling => self.get_waits && self.answer.is_none() && self.outbox.is_empty(),
             Carrier::Websocket { blocked } => !blocked,
         };
         if leaves && self.outbox.has_room(&self.config, messages) {
@@ -236,9 +236,10 @@ impl Session {
     /// Returns when [`handle_timeout`](Self::handle_timeout) has something to do; later calls may give another time.
     pub fn poll_deadline(&self) -> Option<Instant> {
         let candidate = self.candidate.as_ref().map(Candidate::deadline);
+        let earlier = |at: Instant, other: Option<Instant>| Some(other.map_or(at, |other| other.min(at)));
         match self.phase {
-            Phase::Open => Some(candidate.map_or(self.heartbeat.deadline(), |at| at.min(self.heartbeat.deadline()))),
-            Phase::Closing { until, .. } => Some(candidate.map_or(until, |at| at.min(until))),
+            Phase::Open => earlier(self.heartbeat.deadline(), candidate),
+            Phase::Closing { until, .. } => earlier(until, candidate),
             Phase::Closed(_) => None,
         }
     }

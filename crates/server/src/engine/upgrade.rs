@@ -96,25 +96,29 @@ impl<A: Application> Engine<A> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        // Bytes of hyper's read buffer would keep all of it.
-        let early = bytes::Bytes::copy_from_slice(&early);
         let max_bytes = self.0.options.max_payload_bytes;
-        let mut socket = Socket::new(stream, terms.version, early, max_bytes, terms.deflate_from);
+        let mut socket = Socket::new(stream, terms.version, own(early), max_bytes, terms.deflate_from);
         match target {
             Target::New(sid, handshake) => {
                 let core = Arc::new(self.new_core(sid, &handshake, false));
                 match self.open(core, handshake) {
-                    Ok(entry) => websocket::run(&self.0, &entry, socket).await,
+                    Ok(entry) => websocket::run(&self.0, &entry, &mut socket).await,
                     Err(_) => websocket::close(&mut socket).await,
                 }
             }
             Target::Candidate(entry) => {
                 if websocket::run_candidate(&entry, &mut socket).await {
-                    websocket::run(&self.0, &entry, socket).await;
+                    websocket::run(&self.0, &entry, &mut socket).await;
                 } else {
                     websocket::close(&mut socket).await;
                 }
             }
         }
     }
+}
+
+/// Copies what has been read already. Even an empty slice of hyper's read buffer would keep its 8 KiB as long as the
+/// session lives.
+fn own(early: bytes::Bytes) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(&early)
 }

@@ -41,8 +41,8 @@ enum Turn {
 }
 
 /// Runs the WebSocket of a session that began on it, or that has moved to it, until the session and the connection
-/// have ended.
-pub(super) async fn run<A, S>(engine: &Inner<A>, entry: &Arc<Entry<A::Receiver>>, mut socket: Socket<S>)
+/// have ended. The socket is borrowed, since a future keeps room for whatever is moved through it.
+pub(super) async fn run<A, S>(engine: &Inner<A>, entry: &Arc<Entry<A::Receiver>>, socket: &mut Socket<S>)
 where
     A: Application,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -50,7 +50,7 @@ where
     let sleep = pin!(tokio::time::sleep(Duration::ZERO));
     let mut alarm = Alarm::new(sleep);
     let reason = loop {
-        match poll_fn(|cx| turn(entry, &mut socket, &mut alarm, true, cx)).await {
+        match poll_fn(|cx| turn(entry, socket, &mut alarm, true, cx)).await {
             Turn::End(reason) => break reason,
             Turn::Deliver(message) => {
                 let mut delivery = pin!(entry.receiver.message(message));
@@ -59,14 +59,14 @@ where
                         return Poll::Ready(());
                     }
                     // The rest of the session goes on meanwhile; its end ends the delivery.
-                    turn(entry, &mut socket, &mut alarm, false, cx).map(drop)
+                    turn(entry, socket, &mut alarm, false, cx).map(drop)
                 })
                 .await;
             }
         }
     };
     engine.end(entry, reason);
-    finish(&mut socket, alarm).await;
+    finish(socket, alarm).await;
 }
 
 /// Lets the session go on as far as it can. With `reads` messages are taken from the client.

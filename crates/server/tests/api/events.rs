@@ -69,7 +69,7 @@ async fn handlers_run_in_order_even_if_they_wait() {
     let (io, listening) = start().await;
     io.on_connection(|socket: Socket| async move {
         socket.on("item", |socket: Socket, n: u64| async move {
-            if n % 3 == 0 {
+            if n.is_multiple_of(3) {
                 tokio::time::sleep(Duration::from_millis(20 - n)).await;
             }
             socket.emit("done", n).unwrap();

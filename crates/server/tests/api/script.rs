@@ -41,6 +41,12 @@ const gone = async (socket) => (await once(socket, "disconnect"))[0];
 const ask = (socket, name, ...values) => socket.timeout(10000).emitWithAck(name, ...values);
 "#;
 
+/// Lets what was said last leave; a client that a test has stopped reading does not hold the end up.
+const END: &str = r#"
+sockets.forEach((socket) => socket.close());
+setTimeout(() => process.exit(0), 500).unref();
+"#;
+
 /// Starts a server at a free port.
 pub(crate) async fn listen(server: &Server) -> Listening {
     server.bind("127.0.0.1:0").await.expect("a port")
@@ -60,7 +66,7 @@ pub(crate) fn run(listening: &[&Listening], script: &'static str) -> impl Future
 
 /// Runs a script against servers at these URLs; fails when it does.
 pub(crate) async fn run_at(urls: Vec<String>, script: &str) {
-    let code = format!("{PRELUDE}\n{script}\nsockets.forEach((socket) => socket.close());\nprocess.exit(0);");
+    let code = format!("{PRELUDE}\n{script}\n{END}");
     let mut command = Command::new("node");
     command.args(["--input-type=module", "--eval", &code]).args(urls);
     command.current_dir(limpet_testkit::peers::folder().join("node"));

@@ -63,7 +63,7 @@ fn write_v4(batch: &Batch) -> Vec<u8> {
 }
 
 /// Gives what is to be sent the form of a packet.
-fn packet(outgoing: &Outgoing) -> Packet<'_> {
+pub(super) fn packet(outgoing: &Outgoing) -> Packet<'_> {
     match outgoing {
         Outgoing::Open(data) => Packet::text(PacketType::Open, data.as_str()),
         Outgoing::Message(message) if message.is_binary() => Packet::binary(message.payload()),

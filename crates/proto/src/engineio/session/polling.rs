@@ -99,8 +99,11 @@ impl Session {
         }
     }
 
-    /// Takes the packet by which a client closes: a waiting GET is released.
+    /// Takes the packet by which a client closes: a waiting GET gets what is queued, or is released.
     pub(super) fn handle_close_packet(&mut self) {
+        if self.get_waits && self.answer.is_none() && !self.outbox.is_empty() {
+            return self.end(CloseReason::TransportClose);
+        }
         if self.get_waits && self.answer.is_none() {
             self.answer = Some(PacketType::Noop);
         }

@@ -26,6 +26,22 @@ use crate::engine::{BoxError, Engine};
 /// The type of a body of bytes.
 const BINARY: &str = "application/octet-stream";
 
+/// What a body held.
+struct Taken {
+    messages: Vec<Incoming>,
+    end: BodyEnd,
+}
+
+/// How the packets of a body end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyEnd {
+    Sound,
+    /// By the packet with which the client closes; nothing behind it counts.
+    Closes,
+    /// By something that is no packet.
+    Garbage,
+}
+
 /// Why a body could not be read.
 enum BodyError {
     TooLarge,
@@ -66,14 +82,19 @@ impl<A: Application> Engine<A> {
             }
             Err(BodyError::Broken) => return Ok(respond::empty(StatusCode::BAD_REQUEST)),
         };
-        let (messages, is_sound) = take_packets(core, &body, is_binary, query.jsonp.is_some());
+        let taken = take_packets(core, &body, is_binary, query.jsonp.is_some());
         drop(body);
-        for message in messages {
+        for message in taken.messages {
             deliver::<A>(entry, message).await;
         }
         guard.is_answered = true;
-        if !is_sound {
-            return Ok(respond::empty(StatusCode::BAD_REQUEST));
+        match taken.end {
+            BodyEnd::Sound => {}
+            // Only now: the application may have answered what stood before it.
+            BodyEnd::Closes => {
+                core.update(|state| state.session.handle_packet(PacketType::Close, now()));
+            }
+            BodyEnd::Garbage => return Ok(respond::empty(StatusCode::BAD_REQUEST)),
         }
         let mut answer = respond::with_body(StatusCode::OK, "text/html", "ok");
         self.put_headers(answer.headers_mut(), &parts.headers, false);
@@ -91,8 +112,8 @@ async fn deliver<A: Application>(entry: &Entry<A::Receiver>, message: Incoming) 
     .await;
 }
 
-/// Gives the session the packets of a body; returns the messages, and whether all of the body could be read.
-fn take_packets(core: &Core, body: &[u8], is_binary: bool, is_form: bool) -> (Vec<Incoming>, bool) {
+/// Gives the session the packets of a body.
+fn take_packets(core: &Core, body: &[u8], is_binary: bool, is_form: bool) -> Taken {
     let text;
     let body = if is_binary {
         payload::Body::Binary(body)
@@ -102,7 +123,7 @@ fn take_packets(core: &Core, body: &[u8], is_binary: bool, is_form: bool) -> (Ve
             return match form_field(&text) {
                 Some(field) => core.update(|state| take_from(state, payload::Body::Text(&field))),
                 // As the reference server does.
-                None => (Vec::new(), true),
+                None => Taken { messages: Vec::new(), end: BodyEnd::Sound },
             };
         }
         payload::Body::Text(&text)
@@ -117,24 +138,27 @@ fn form_field(form: &str) -> Option<String> {
     fields.next().is_none().then(|| read_form(&field))
 }
 
-fn take_from(state: &mut State, body: payload::Body<'_>) -> (Vec<Incoming>, bool) {
+fn take_from(state: &mut State, body: payload::Body<'_>) -> Taken {
     let session = &mut state.session;
-    let mut messages = Vec::new();
+    let mut taken = Taken { messages: Vec::new(), end: BodyEnd::Sound };
     let Ok(packets) = payload::read(session.version(), body) else {
         session.handle_garbage();
-        return (messages, false);
+        return Taken { end: BodyEnd::Garbage, ..taken };
     };
     let now = now();
     for packet in packets {
         let Ok(packet) = packet else {
             session.handle_garbage();
-            return (messages, false);
+            return Taken { end: BodyEnd::Garbage, ..taken };
         };
+        if packet.kind == PacketType::Close {
+            return Taken { end: BodyEnd::Closes, ..taken };
+        }
         if session.handle_packet(packet.kind, now) {
-            messages.push(incoming(packet));
+            taken.messages.push(incoming(packet));
         }
     }
-    (messages, true)
+    taken
 }
 
 fn incoming(packet: Packet<'_>) -> Incoming {
