@@ -102,7 +102,8 @@ impl Receiver for EchoSession {
             Incoming::Text(text) => Message::text(text),
             Incoming::Binary(bytes) => Message::binary(bytes),
         };
-        drop(self.0.send(&[message]));
+        // Who has gone hears no echo.
+        self.0.send(&[message]).ok();
         ready(())
     }
 

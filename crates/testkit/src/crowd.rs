@@ -160,7 +160,7 @@ fn join(address: SocketAddr, numbers: &[usize]) -> Result<Vec<Member>> {
         }
     }
     for member in &mut opened {
-        let reply = member.receive()?;
+        let reply = member.next()?;
         ensure!(reply.starts_with("40{\"sid\":\""), "CONNECT was answered {reply:?}");
     }
     Ok(opened)
@@ -197,7 +197,7 @@ impl Member {
 
 fn hear(members: &mut [Member], packet: &str) -> Result<()> {
     for member in members {
-        let heard = member.receive()?;
+        let heard = member.next()?;
         ensure!(heard == packet, "a client heard {heard:?}");
     }
     Ok(())

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use limpet_proto::engineio::Transport;
-use limpet_proto::engineio::sid::Sid;
 use limpet_proto::http1::head::{self, HeadError};
 use limpet_proto::http1::request_head::{RequestHead, Slots};
 
@@ -236,8 +235,9 @@ fn join(worker: &Worker, upgraded: Upgraded, client: Stream, origin: &Origin, pe
         (Ok(parts), _) => parts,
         (Err(error), sid) => {
             // The session goes on by polling, and its record has given its load away: the next poll makes a new one.
-            let sid = sid.as_ref().map(Sid::as_str);
-            sid.map(|sid| drop(worker.shared.sessions.closed(sid)));
+            if let Some(sid) = sid {
+                worker.shared.sessions.closed(sid.as_str());
+            }
             return Err(error);
         }
     };

@@ -64,6 +64,10 @@ impl Sockets for Node {
         (0..self.clients).map(info).collect()
     }
 
+    fn rooms(&self) -> Vec<Room> {
+        (0..self.clients).map(|index| format!("room {index}").into()).collect()
+    }
+
     fn server_side_emit(&self, node: &NodeId, arguments: Arguments, reply: Option<Reply>) {
         self.note(format!("{} from {node}", arguments.text()));
         if let Some(reply) = reply
@@ -124,6 +128,8 @@ async fn answers_of_all_nodes_are_collected_at_once() {
     let begin = Instant::now();
     let found = first.fetch(Targets::all(), QUIET).await;
     assert_eq!((found.answers.len(), found.missing.is_empty()), (3, true));
+    let rooms = first.all_rooms(QUIET).await;
+    assert_eq!((rooms.answers, rooms.missing.is_empty()), (vec!["room 0".into(), "room 1".into()], true));
     let acks = first.broadcast_with_ack(event(), Targets::all(), QUIET).await;
     assert_eq!((acks.answers.len(), acks.missing, acks.missing_nodes.is_empty()), (3, 0, true));
     let replies = first.server_side_emit_with_ack(event(), None).await;

@@ -41,7 +41,7 @@ impl Settings {
                     engine.cors = Some(Cors { origins: Origins::Reflect, credentials: true, ..Cors::default() });
                 }
                 "--transports" => {
-                    engine.transports = value()?.split(',').filter_map(|name| transport(name)).collect();
+                    engine.transports = value()?.split(',').filter_map(transport).collect();
                 }
                 "--ping-interval" => engine.ping_interval = Duration::from_millis(number(&value()?)?),
                 "--ping-timeout" => engine.ping_timeout = Duration::from_millis(number(&value()?)?),

@@ -61,7 +61,7 @@ fn a_broadcast_that_asks_and_its_answer_are_read() {
     };
     assert_eq!((arguments.text(), &*request), (r#"["q","x"]"#, "123456"));
     assert_eq!(targets, Targets { rooms: vec![], except: vec!["e".into()] });
-    assert_eq!(flags.timeout, Some(std::time::Duration::from_secs(1)));
+    assert_eq!(flags.timeout, Some(Duration::from_secs(1)));
     let (node, message) = come(Place::Response, "/other", &hex(ACK));
     assert_eq!(node, None);
     assert!(matches!(message, Message::BroadcastAck { arguments, .. } if arguments.text() == r#"[["an",{"a":true}]]"#));
