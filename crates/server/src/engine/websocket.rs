@@ -139,10 +139,14 @@ fn turn<R, S: AsyncRead + AsyncWrite + Unpin>(
             if let Some(message) = socket.take_message() {
                 return Poll::Ready(Turn::Deliver(message));
             }
-            match (socket.poll_read(cx, &mut |event| take(entry, event, time)), socket.take_message()) {
-                (_, Some(message)) => return Poll::Ready(Turn::Deliver(message)),
-                (Poll::Ready(()), None) => continue,
-                (Poll::Pending, None) => {}
+            if socket.poll_read(cx, &mut |event| take(entry, event, time)).is_ready() {
+                // A pong leaves before the application has its say.
+                if !socket.owes_pong()
+                    && let Some(message) = socket.take_message()
+                {
+                    return Poll::Ready(Turn::Deliver(message));
+                }
+                continue;
             }
         }
         match alarm.poll_until(until, time, cx) {

@@ -99,6 +99,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.first.is_some()
     }
 
+    pub(super) fn owes_pong(&self) -> bool {
+        self.pong.is_some()
+    }
+
     pub(super) fn take_message(&mut self) -> Option<Incoming> {
         let message = self.first.take()?;
         self.first = self.rest.pop_front();
