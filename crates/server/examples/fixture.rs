@@ -102,7 +102,7 @@ impl Receiver for EchoSession {
             Incoming::Text(text) => Message::text(text),
             Incoming::Binary(bytes) => Message::binary(bytes),
         };
-        drop(self.0.send(&[message]));
+        self.0.send(&[message]).ok();
         ready(())
     }
 
