@@ -101,7 +101,8 @@ fn print_goal(samples: &Samples, row: &Row, against: Option<Candidate>, goal: Op
 /// What a library costs above the bare sockets is its own work: the part that it can do something about.
 fn print_own_work(settings: &Settings, samples: &Samples) {
     let has = |candidate| settings.candidates.contains(&candidate);
-    if !(has(Candidate::Floor) && has(Candidate::Limpet)) {
+    let is_cpu = settings.rows.iter().any(|row| row.work.is_cpu());
+    if !(is_cpu && has(Candidate::Floor) && has(Candidate::Limpet)) {
         return;
     }
     let others = [Candidate::Node, Candidate::Socketioxide].into_iter().filter(|candidate| has(*candidate));

@@ -94,6 +94,7 @@ mod mount;
 mod namespace;
 mod options;
 mod queue;
+mod random;
 mod reason;
 mod remote;
 mod rooms;

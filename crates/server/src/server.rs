@@ -331,8 +331,13 @@ impl ServerInner {
 
     /// Returns what tells a client that it is in.
     pub(crate) fn connect_reply(&self, protocol: u8, socket: &Socket) -> Vec<Message> {
-        let payload = (protocol != 4).then(|| serde_json::json!({ "sid": socket.id() }));
-        self.options.parser.encode_control(Kind::Connect, socket.namespace().name(), payload.as_ref())
+        #[derive(Serialize)]
+        struct Joined<'a> {
+            sid: &'a str,
+        }
+        // Text is always JSON.
+        let payload = (protocol != 4).then(|| Arguments::values(&Joined { sid: socket.id() }).ok()).flatten();
+        self.options.parser.encode(Kind::Connect, socket.namespace().name(), None, payload.as_ref())
     }
 
     /// Returns what tells a client that it is refused.
@@ -411,11 +416,12 @@ impl fmt::Debug for Server {
 /// Returns 20 random characters that need no escape anywhere.
 fn random_id() -> Room {
     const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut id = [0; 20];
-    if getrandom::fill(&mut id).is_err() {
+    let id: [u8; 20] = crate::random::bytes().unwrap_or_else(|| {
         // Ids that are public need to be different, not secret.
         static COUNT: AtomicU64 = AtomicU64::new(0);
+        let mut id = [0; 20];
         id[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-    }
+        id
+    });
     id.iter().map(|byte| char::from(CHARACTERS[usize::from(byte & 63)])).collect::<String>().into()
 }

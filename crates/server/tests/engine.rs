@@ -428,7 +428,6 @@ fn an_application_that_waits_holds_up_its_own_session_alone() {
     let server = Server::start(slow());
     let query = format!("EIO=4&transport=polling&sid={}", server.open());
     let waiting = {
-        let query = query.clone();
         let address = server.address;
         beside(move || {
             let mut client = limpet_testkit::raw::RawClient::connect(address).unwrap();

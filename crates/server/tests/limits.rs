@@ -119,7 +119,7 @@ fn volatile_events_for_a_client_that_does_not_read_are_dropped() {
     assert!(scene.grown() < 16 * MIB, "memory grew by {} MiB", scene.grown() / MIB);
     scene.watcher.ask(r#"["cast",{"to":["slow"]},"last",[]]"#).expect("it is sent");
     let mut large = 0;
-    while slow.packet().expect("what was sent arrives") != r#"42["last"]"# {
+    while slow.receive().expect("what was sent arrives") != r#"42["last"]"# {
         large += 1;
     }
     assert!(large > 0 && large < 512, "{large} of 512 arrived");
@@ -135,7 +135,7 @@ fn a_client_cannot_join_any_number_of_namespaces() {
         }
     }
     let mut joined = 0;
-    while let Ok(packet) = greedy.packet() {
+    while let Ok(packet) = greedy.receive() {
         joined += usize::from(packet.starts_with("40/room-"));
     }
     assert!((32..=128).contains(&joined), "it joined {joined}");

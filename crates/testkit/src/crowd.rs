@@ -160,7 +160,7 @@ fn join(address: SocketAddr, numbers: &[usize]) -> Result<Vec<Member>> {
         }
     }
     for member in &mut opened {
-        let reply = member.next()?;
+        let reply = member.receive()?;
         ensure!(reply.starts_with("40{\"sid\":\""), "CONNECT was answered {reply:?}");
     }
     Ok(opened)
@@ -197,7 +197,7 @@ impl Member {
 
 fn hear(members: &mut [Member], packet: &str) -> Result<()> {
     for member in members {
-        let heard = member.next()?;
+        let heard = member.receive()?;
         ensure!(heard == packet, "a client heard {heard:?}");
     }
     Ok(())

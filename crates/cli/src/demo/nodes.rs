@@ -13,7 +13,8 @@ use anyhow::{Result, anyhow, bail};
 use limpet_balancer::config::{AdminState, EndpointConfig};
 use limpet_balancer::discovery::Endpoints;
 use limpet_bus::Local;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 use super::balancer::UPSTREAM;
 use crate::chat::node::Node;
@@ -45,7 +46,8 @@ struct Member {
 
 enum State {
     Running(Node),
-    Draining(Node),
+    /// Its users are being sent away by a task.
+    Draining(Node, AbortHandle),
     /// The balancer has been told.
     Stopped,
     /// The balancer has to find out.
@@ -86,7 +88,10 @@ impl Nodes {
         let address = member.address;
         let (state, said) = match std::mem::replace(&mut member.state, State::Killed) {
             running @ State::Running(_) => (running, format!("node {number} runs already")),
-            State::Draining(node) => (State::Running(node), format!("node {number} takes new users again")),
+            State::Draining(node, leaving) => {
+                leaving.abort();
+                (State::Running(node), format!("node {number} takes new users again"))
+            }
             ended => match self.start_node(number, Some(address)).await {
                 Ok(node) => (State::Running(node), format!("node {number} takes users again")),
                 Err(error) => {
@@ -122,27 +127,34 @@ impl Nodes {
 
     /// Sends no new users to a node, and moves those that it has.
     pub(super) async fn drain(&mut self, number: u32) -> Result<String> {
+        let later = self.later.clone();
         let member = self.member(number)?;
-        let (node, is_new) = match std::mem::replace(&mut member.state, State::Stopped) {
-            State::Running(node) => (node, true),
-            State::Draining(node) => (node, false),
-            ended => {
-                member.state = ended;
-                bail!("node {number} does not run");
+        let node = match std::mem::replace(&mut member.state, State::Stopped) {
+            State::Running(node) => node,
+            other => {
+                let is_draining = matches!(other, State::Draining(..));
+                member.state = other;
+                if is_draining {
+                    bail!("node {number} drains already; start {number} takes it back");
+                }
+                bail!("node {number} does not run; start {number} starts it");
             }
         };
         let (users, leave) = (node.users(), node.send_away(MOVE));
-        member.state = State::Draining(node);
-        if !is_new {
-            bail!("node {number} drains already; start {number} takes it back");
-        }
-        self.deliver().await?;
-        let later = self.later.clone();
-        tokio::spawn(async move {
+        // Nobody is to come back before the balancer knows.
+        let (told, is_told) = oneshot::channel();
+        let leaving = tokio::spawn(async move {
+            if is_told.await.is_err() {
+                return;
+            }
             leave.await;
             // Nobody reads it any more when all ends.
             let _ = later.send(format!("node {number} has drained; start {number} takes it back")).await;
         });
+        member.state = State::Draining(node, leaving.abort_handle());
+        self.deliver().await?;
+        // The task waits for it, unless it was ended.
+        let _ = told.send(());
         Ok(format!("node {number} gets no new users; {}", moving(users)))
     }
 
@@ -152,7 +164,7 @@ impl Nodes {
         for (number, Member { address, state }) in &self.nodes {
             let (word, users) = match state {
                 State::Running(node) => ("running", node.users()),
-                State::Draining(node) => ("draining", node.users()),
+                State::Draining(node, _) => ("draining", node.users()),
                 State::Stopped => ("stopped", 0),
                 State::Killed => ("killed", 0),
             };
@@ -166,7 +178,7 @@ impl Nodes {
     /// Ends all.
     pub(super) async fn end(self) {
         for member in self.nodes.into_values() {
-            if let State::Running(node) | State::Draining(node) = member.state {
+            if let State::Running(node) | State::Draining(node, _) = member.state {
                 node.stop().await;
             }
         }
@@ -181,7 +193,11 @@ impl Nodes {
     fn take(&mut self, number: u32, after: State) -> Result<Node> {
         let member = self.member(number)?;
         match std::mem::replace(&mut member.state, after) {
-            State::Running(node) | State::Draining(node) => Ok(node),
+            State::Running(node) => Ok(node),
+            State::Draining(node, leaving) => {
+                leaving.abort();
+                Ok(node)
+            }
             ended => {
                 member.state = ended;
                 bail!("node {number} does not run; start {number} starts it")
@@ -209,7 +225,7 @@ impl Nodes {
         let endpoints = self.nodes.iter().filter_map(|(number, member)| {
             let state = match member.state {
                 State::Running(_) | State::Killed => AdminState::Ready,
-                State::Draining(_) => AdminState::Drain,
+                State::Draining(..) => AdminState::Drain,
                 State::Stopped => return None,
             };
             let endpoint = EndpointConfig::new(member.address.ip().to_string(), member.address.port());

@@ -86,8 +86,9 @@ impl Options {
     /// Returns the path as requests are compared with it.
     pub fn normalized_path(&self) -> String {
         let path = self.path.strip_suffix('/').unwrap_or(&self.path);
-        let leading = if path.starts_with('/') { "" } else { "/" };
         let trailing = if self.add_trailing_slash { "/" } else { "" };
+        let has_leading = path.starts_with('/') || (path.is_empty() && self.add_trailing_slash);
+        let leading = if has_leading { "" } else { "/" };
         format!("{leading}{path}{trailing}")
     }
 
@@ -128,7 +129,9 @@ impl AllowRequest {
 /// Makes the ids of new sessions. `None` refuses the client with code 3. An id that a session has already is refused
 /// the same way.
 #[derive(Clone)]
-pub struct GenerateId(pub(super) Arc<dyn Fn(&Handshake) -> Option<Sid> + Send + Sync>);
+pub struct GenerateId(pub(super) Arc<GenerateFn>);
+
+type GenerateFn = dyn Fn(&Handshake) -> Option<Sid> + Send + Sync;
 
 impl GenerateId {
     /// Makes the hook out of a function. Its ids are secrets: who knows one can take the session over.

@@ -6,9 +6,7 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 /// Makes an id; `None` if the system has no randomness.
 pub(super) fn generate() -> Option<Sid> {
-    let mut random = [0; 15];
-    getrandom::fill(&mut random).ok()?;
-    Sid::parse(&encode(&random))
+    Sid::parse(&encode(&crate::random::bytes()?))
 }
 
 /// Writes bytes as base64url (RFC 4648 section 5); the count of bytes is a multiple of three.

@@ -77,14 +77,14 @@ async fn each_end_has_its_reason() {
     end(r#"const socket = await connected("", { transports: ["websocket"] }); socket.io.engine.close();"#).await;
     expect(&mut told, DisconnectReason::TransportClose).await;
     end(r#"
-        const socket = await connected();
+        const socket = await connected("", { transports: ["websocket"] });
         socket.emit("leave me");
         assert.equal(await gone(socket), "io server disconnect");
     "#)
     .await;
     expect(&mut told, DisconnectReason::ServerNamespaceDisconnect).await;
     end(r#"
-        const socket = await connected();
+        const socket = await connected("", { transports: ["websocket"] });
         const closed = new Promise((resolve) => socket.io.engine.once("close", resolve));
         socket.emit("close me");
         assert.equal(await gone(socket), "io server disconnect");

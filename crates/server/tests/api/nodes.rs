@@ -16,6 +16,10 @@ async fn three() -> (Vec<Server>, Vec<Listening>) {
         io.on_connection(|socket: Socket| async move {
             socket.set_data("node", &socket.node());
             socket.join("all");
+            socket.on_disconnect(|socket: Socket, _| async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                socket.broadcast().emit("left", socket.node()).unwrap();
+            });
             socket
                 .on("say", |socket: Socket, text: String| async move { socket.to("all").emit("said", text).unwrap() });
             socket.on("local", |socket: Socket| async move { socket.local().emit("near", ()).unwrap() });
@@ -83,6 +87,39 @@ async fn nodes_act_as_one() {
         a.emit("send off", c.id);
         assert.deepEqual(await bye, [[], "io server disconnect"]);
         assert.deepEqual(await ask(a, "who"), ["one", "two"]);
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_closes_says_its_last_words_and_is_not_waited_for() {
+    let (servers, mut listening) = three().await;
+    let urls = listening.iter().map(|one| format!("http://{}", one.addr())).collect();
+    let third = Arc::new(std::sync::Mutex::new(listening.pop()));
+    servers[0].on_connection(move |socket: Socket| {
+        let third = third.clone();
+        async move {
+            socket.on("stop the third", move |_: Socket, ack: Ack| {
+                let third = third.lock().unwrap().take().unwrap();
+                async move {
+                    third.close(Duration::ZERO).await;
+                    ack.send(()).unwrap();
+                }
+            });
+        }
+    });
+    crate::script::run_at(
+        urls,
+        r#"
+        const [a, b, c] = await Promise.all([0, 1, 2].map((node) => connected("", { transports: ["websocket"] }, node)));
+        const left = Promise.all([once(a, "left"), once(b, "left"), gone(c)]);
+        await ask(a, "stop the third");
+        assert.deepEqual(await left, [["three"], ["three"], "transport close"]);
+        const before = Date.now();
+        assert.deepEqual(await ask(a, "who"), ["one", "two"]);
+        assert.deepEqual(await ask(a, "servers"), ["two"]);
+        assert.ok(Date.now() - before < 2000);
         "#,
     )
     .await;

@@ -26,9 +26,9 @@ impl RawSocket {
         let Ok(mut socket) = socket else { bail!("the server refused a WebSocket: {socket:?}") };
         socket.set_limit(LIMIT);
         let mut client = Self { socket };
-        client.packet().context("no handshake")?;
+        client.receive().context("no handshake")?;
         client.send("40")?;
-        let reply = client.packet().context("no CONNECT")?;
+        let reply = client.receive().context("no CONNECT")?;
         if !reply.starts_with("40") {
             bail!("the server refused a client: {reply}");
         }
@@ -47,7 +47,7 @@ impl RawSocket {
     ///
     /// # Errors
     /// When the connection ends, or nothing comes.
-    pub fn packet(&mut self) -> Result<String> {
+    pub fn receive(&mut self) -> Result<String> {
         loop {
             let frame = self.socket.frame()?;
             match (frame.opcode, frame.payload.as_slice()) {
@@ -61,11 +61,11 @@ impl RawSocket {
     /// Sends an event (`["name",...]`) and returns what it is acknowledged with. Events that come meanwhile are lost.
     ///
     /// # Errors
-    /// As for [`Self::packet`].
+    /// As for [`Self::next`].
     pub fn ask(&mut self, event: &str) -> Result<String> {
         self.send(&format!("421{event}"))?;
         loop {
-            if let Some(answer) = self.packet()?.strip_prefix("431") {
+            if let Some(answer) = self.receive()?.strip_prefix("431") {
                 return Ok(answer.to_owned());
             }
         }
