@@ -16,13 +16,15 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use tokio::sync::watch;
+
 use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 use crate::envelope::{Envelope, Message, RequestId};
 use crate::node::NodeId;
 use crate::target::Targets;
 pub(crate) use classic::Channels;
 use classic::{Place, Received};
-use connection::{Connections, Listens};
+use connection::{Connections, Listens, RESPONSE_TIMEOUT};
 
 /// How many requests for ids alone may wait for their answer at a time; more are not answered.
 const MAX_ID_REQUESTS: usize = 1024;
@@ -84,6 +86,8 @@ struct Member {
 struct RedisLink {
     shared: Arc<Shared>,
     member: Arc<Member>,
+    /// Whether Redis has agreed that this node listens.
+    listening: watch::Receiver<bool>,
 }
 
 impl Redis {
@@ -127,8 +131,8 @@ impl Adapter for Redis {
             answers: AtomicU64::new(0),
         });
         self.0.members.add(member.clone());
-        self.0.connections.listen(member.listens())?;
-        Ok(Box::new(RedisLink { shared: self.0.clone(), member }))
+        let listening = self.0.connections.listen(member.listens())?;
+        Ok(Box::new(RedisLink { shared: self.0.clone(), member, listening }))
     }
 }
 
@@ -156,6 +160,10 @@ impl Link for RedisLink {
 
     fn peers(&self) -> BoxFuture<'_, Result<Peers, BusError>> {
         async {
+            // Who asks before it listens hears no answer.
+            let mut listening = self.listening.clone();
+            let listens = tokio::time::timeout(RESPONSE_TIMEOUT, listening.wait_for(|listens| *listens)).await;
+            listens.map_err(|late| BusError::Failed(Box::new(late)))?.map_err(|_| BusError::Closed)?;
             let listeners = self.shared.connections.listeners(self.member.channels.request_channel()).await?;
             // One of them is the connection of this process, which may serve several nodes.
             let own = self.shared.members.count(&self.member.namespace);

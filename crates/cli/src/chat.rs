@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use limpet_bus::Local;
+use limpet_bus::{Adapter, Local, Redis};
 
 use crate::chat::name::Name;
 use crate::chat::node::Node;
@@ -23,9 +23,9 @@ mod people;
 /// Runs one node of the chat, a small application on Limpet's Socket.IO server.
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
-    limpet chat --listen :3000 --name anemone\n\n\
+    limpet chat --listen :3000 --name anemone --bus redis://127.0.0.1:6379\n\n\
     Pages: /sticky (who and where), /sticky/chat, /sticky/mypage; /health for probes; /headers shows what arrived.\n\
-    It knows nothing of other nodes yet; \"limpet demo\" shows several that are joined.")]
+    \"limpet demo\" shows several nodes that are joined; with --bus, nodes of several processes are.")]
 pub(crate) struct Chat {
     /// Address to listen on: IP:PORT, or :PORT for all addresses, IPv4 and IPv6
     #[arg(long, value_name = "ADDR", env = "LIMPET_LISTEN", hide_env_values = true, default_value = "127.0.0.1:3000")]
@@ -34,6 +34,9 @@ pub(crate) struct Chat {
     /// Name of this node on the pages [default: the name of the machine]
     #[arg(long, value_name = "NAME", env = "LIMPET_NAME", hide_env_values = true, value_parser = node_name)]
     name: Option<String>,
+    /// Redis that joins this node to others: redis://[USER:PASSWORD@]HOST[:PORT][/DB] [default: it is alone]
+    #[arg(long, value_name = "URL", env = "LIMPET_BUS", hide_env_values = true)]
+    bus: Option<String>,
 }
 
 impl Chat {
@@ -42,7 +45,11 @@ impl Chat {
         let name = self.name.unwrap_or_else(machine);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
         runtime.block_on(async {
-            let node = Node::start(&name, self.listen, Arc::new(Local::new()))
+            let adapter: Arc<dyn Adapter> = match &self.bus {
+                Some(url) => Arc::new(Redis::connect(url).await.context("--bus")?),
+                None => Arc::new(Local::new()),
+            };
+            let node = Node::start(&name, self.listen, adapter)
                 .await
                 .with_context(|| format!("cannot listen on {}", self.listen))?;
             let told = stop::listen().context("cannot listen to signals")?;

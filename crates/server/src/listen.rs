@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{unconstrained, yield_now};
+use tokio::task::{JoinHandle, unconstrained, yield_now};
 use tower_service::Service;
 
 use crate::engine::RemoteAddr;
@@ -68,6 +68,8 @@ pub struct Listener {
     end: watch::Sender<End>,
     slots: Arc<Semaphore>,
     max_connections: u32,
+    /// Holds the socket.
+    accepting: JoinHandle<()>,
 }
 
 impl Listener {
@@ -89,8 +91,8 @@ impl Listener {
         let http = http(&options);
         // A crowd that comes at once must not wait behind those who are in: what the backlog cannot hold comes again
         // seconds later.
-        tokio::spawn(unconstrained(accept(listener, http, service, Arc::clone(&slots), ended)));
-        Ok(Self { address, end, slots, max_connections })
+        let accepting = tokio::spawn(unconstrained(accept(listener, http, service, Arc::clone(&slots), ended)));
+        Ok(Self { address, end, slots, max_connections, accepting })
     }
 
     /// Returns the address that is bound.
@@ -102,7 +104,11 @@ impl Listener {
     /// WebSockets are not waited for: their sessions are the engine's to close.
     pub async fn close(self, within: Duration) {
         self.end.send_replace(End::Gracefully);
-        let all = self.slots.acquire_many(self.max_connections);
+        let all = async {
+            // Whoever comes from now on is refused.
+            self.accepting.await.ok();
+            self.slots.acquire_many(self.max_connections).await.ok();
+        };
         tokio::time::timeout(within, all).await.ok();
         self.end.send_replace(End::Now);
     }

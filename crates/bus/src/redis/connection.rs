@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value, cmd, pipe};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::adapter::BusError;
@@ -14,7 +14,7 @@ use crate::adapter::BusError;
 const BATCH: usize = 256;
 
 /// How long Redis may take to answer.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection may take to be made.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,7 +36,8 @@ pub(super) struct Listens {
 }
 
 enum Change {
-    Listen(Listens),
+    /// With whom to tell once Redis has agreed.
+    Listen(Listens, watch::Sender<bool>),
     Unlisten(Listens),
 }
 
@@ -85,9 +86,11 @@ impl Connections {
         })
     }
 
-    /// Begins to listen, soon.
-    pub(super) fn listen(&self, listens: Listens) -> Result<(), BusError> {
-        self.changes.try_send(Change::Listen(listens)).map_err(|_| BusError::Full)
+    /// Begins to listen, soon; what is returned becomes true then.
+    pub(super) fn listen(&self, listens: Listens) -> Result<watch::Receiver<bool>, BusError> {
+        let (sender, listening) = watch::channel(false);
+        self.changes.try_send(Change::Listen(listens, sender)).map_err(|_| BusError::Full)?;
+        Ok(listening)
     }
 
     /// Stops listening, soon.
@@ -162,12 +165,13 @@ async fn listen(mut listener: ConnectionManager, mut changed: mpsc::Receiver<Cha
 
 async fn apply(listener: &mut ConnectionManager, change: &Change) -> Result<(), RedisError> {
     match change {
-        Change::Listen(Listens { pattern, channels }) => {
+        Change::Listen(Listens { pattern, channels }, listening) => {
             listener.subscribe(channels).await?;
-            match pattern {
-                Some(pattern) => listener.psubscribe(pattern).await,
-                None => Ok(()),
+            if let Some(pattern) = pattern {
+                listener.psubscribe(pattern).await?;
             }
+            listening.send_replace(true);
+            Ok(())
         }
         Change::Unlisten(Listens { pattern, channels }) => {
             listener.unsubscribe(channels).await?;

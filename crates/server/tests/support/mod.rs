@@ -50,7 +50,10 @@ impl Receiver for EchoReceiver {
     async fn message(&self, message: Incoming) {
         let answer = match &message {
             Incoming::Text(text) if text == "close" => return self.connection.close(CloseReason::ForcedClose, false),
-            Incoming::Text(text) if text == "wait" => return std::future::pending().await,
+            Incoming::Text(text) if text == "wait" => {
+                self.seen.messages.lock().unwrap().push(message);
+                return std::future::pending().await;
+            }
             Incoming::Text(text) => Message::text(text),
             Incoming::Binary(bytes) => Message::binary(bytes),
         };

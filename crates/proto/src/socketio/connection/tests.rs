@@ -188,7 +188,7 @@ fn version_4_joins_by_itself_and_asks_with_a_query() {
     assert_eq!(say(&mut connection, "0"), "error: a second request to join a namespace");
     assert_eq!(
         say(&mut connection, "0/a?token=a%20b+c&token=%C3%BC&x&=&%zz=%4"),
-        r#"connect /a [{"":"","%zz":"%4","token":"ü","x":""}]"#
+        r#"connect /a [{"token":"ü","x":"","":"","%zz":"%4"}]"#
     );
     connection.handle_joined("/a");
     assert_eq!(say(&mut connection, r#"2/a?token=x,["e"]"#), r#"event /a None ["e"]"#);
