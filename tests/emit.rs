@@ -79,14 +79,16 @@ fn clients_of_node_hear_it() {
     let mut second = Listener::start(nodes[1].addresses[0], "/", "lobby");
     let mut other = Listener::start(nodes[1].addresses[0], "/other", "");
 
-    emitted(&redis, &["hi", "\"all\"", "1", "{\"größe\":[null,1.5]}"]);
+    emitted(&redis, &["hi", "\"all\"", "-1", "{\"größe\":[null,1.5]}"]);
     for client in [&mut first, &mut second] {
-        assert_eq!(client.event(), json!(["hi", "all", 1, {"größe": [null, 1.5]}]));
+        assert_eq!(client.event(), json!(["hi", "all", -1, {"größe": [null, 1.5]}]));
     }
     emitted(&redis, &["--room", "lobby", "--except", "red", "not-red"]);
     assert_eq!(second.event(), json!(["not-red"]));
     emitted(&redis, &["--room", &second.id, "--volatile", "to-one"]);
     assert_eq!(second.event(), json!(["to-one"]));
+    // Ids of sockets may begin with a dash.
+    emitted(&redis, &["--room", "-n", "--except", "-x", "nobody"]);
     emitted(&redis, &["--namespace", "/other", "elsewhere"]);
     assert_eq!(other.event(), json!(["elsewhere"]));
 

@@ -35,10 +35,10 @@ pub(crate) struct Emit {
     #[arg(long, value_name = "NAME", default_value = "/")]
     namespace: String,
     /// Mean the sockets in this room, or the one of this id; can be repeated [default: all]
-    #[arg(long, value_name = "ROOM")]
+    #[arg(long, value_name = "ROOM", allow_hyphen_values = true)]
     room: Vec<String>,
     /// Leave out the sockets in this room; can be repeated
-    #[arg(long, value_name = "ROOM")]
+    #[arg(long, value_name = "ROOM", allow_hyphen_values = true)]
     except: Vec<String>,
     /// Drop the event for clients that cannot take it right now
     #[arg(long)]
@@ -47,10 +47,10 @@ pub(crate) struct Emit {
     #[arg(long, group = "act", requires = "event")]
     server_side: bool,
     /// Let the sockets join a room instead
-    #[arg(long, value_name = "ROOM", group = "act", conflicts_with = "event")]
+    #[arg(long, value_name = "ROOM", group = "act", conflicts_with = "event", allow_hyphen_values = true)]
     join: Option<String>,
     /// Let the sockets leave a room instead
-    #[arg(long, value_name = "ROOM", group = "act", conflicts_with = "event")]
+    #[arg(long, value_name = "ROOM", group = "act", conflicts_with = "event", allow_hyphen_values = true)]
     leave: Option<String>,
     /// Disconnect the sockets instead
     #[arg(long, group = "act", conflicts_with = "event")]
@@ -65,7 +65,7 @@ pub(crate) struct Emit {
     #[arg(required_unless_present = "act")]
     event: Option<String>,
     /// Arguments of the event, each as JSON; text needs its quotes
-    #[arg(value_name = "JSON", value_parser = parse)]
+    #[arg(value_name = "JSON", value_parser = parse, allow_negative_numbers = true)]
     arguments: Vec<Value>,
 }
 
