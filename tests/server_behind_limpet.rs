@@ -1,8 +1,7 @@
 //! Unmodified clients of our server, three nodes of it joined by the local bus, behind the balancer.
 
-use limpet_testkit::conformance::{Maker, Subject, features_suite, python_features_suite};
+use limpet_testkit::conformance::{Maker, Subject, features_suite, judge, python_features_suite};
 use limpet_testkit::limpet::{Launch, Limpet};
-use limpet_testkit::peers::Client;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_limpet");
 
@@ -10,11 +9,6 @@ fn behind_limpet(maker: Maker, options: &[&str]) -> (Subject, Limpet) {
     let subject = Subject::features(maker, &[&["--nodes", "3"], options].concat()).expect("the nodes start");
     let limpet = Launch::proxy(BINARY, subject.addresses.iter().copied()).start().expect("the balancer starts");
     (subject, limpet)
-}
-
-#[track_caller]
-fn judge(suite: anyhow::Result<Client>) {
-    suite.expect("the suite starts").verdict().expect("a verdict").assert_good();
 }
 
 fn client(maker: Maker, version: &str, transports: &str) {

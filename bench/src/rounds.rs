@@ -16,7 +16,7 @@ const WARM_TUNNELS: usize = 64;
 const MEMORY_ROUNDS: usize = 3;
 const CALL_ROUNDS: usize = 1;
 /// A proxy that waits more than this share of the time is not measured at its limit.
-const SATURATED_SHARE: f64 = 0.90;
+pub(crate) const SATURATED_SHARE: f64 = 0.90;
 /// A rate counts as reached from this share on.
 const REACHED_SHARE: f64 = 0.98;
 
@@ -67,25 +67,40 @@ pub(crate) fn run(settings: &Settings) -> Samples {
             }
             let mut order: Vec<Candidate> = row.candidates.to_vec();
             order.retain(|candidate| settings.candidates.contains(candidate));
-            let shift = round % order.len().max(1);
-            order.rotate_left(shift);
-            for candidate in order {
+            for candidate in in_turn(order, round) {
                 let label = format!("{}/{rounds} {:14} {:17}", round + 1, row.name, candidate.title());
-                let sample = match measure(row, candidate, settings) {
-                    Ok((sample, remark)) => {
-                        eprintln!("{label} {:9.2} {} {remark}", sample.value, row.unit());
-                        Some(sample)
-                    }
-                    Err(error) => {
-                        eprintln!("{label} failed: {error:#}");
-                        None
-                    }
-                };
+                let sample = told(&label, row.unit(), measure(row, candidate, settings), |sample| sample.value);
                 samples.entry((row.name, candidate)).or_default().push(sample);
             }
         }
     }
     samples
+}
+
+/// Returns the order of a round: each begins with another one.
+pub(crate) fn in_turn<C>(mut candidates: Vec<C>, round: usize) -> Vec<C> {
+    let shift = round % candidates.len().max(1);
+    candidates.rotate_left(shift);
+    candidates
+}
+
+/// Reports a measurement on standard error, and returns its sample if it did not fail.
+pub(crate) fn told<S>(
+    label: &str,
+    unit: &str,
+    measured: anyhow::Result<(S, String)>,
+    value: impl Fn(&S) -> f64,
+) -> Option<S> {
+    match measured {
+        Ok((sample, remark)) => {
+            eprintln!("{label} {:9.2} {unit} {remark}", value(&sample));
+            Some(sample)
+        }
+        Err(error) => {
+            eprintln!("{label} failed: {error:#}");
+            None
+        }
+    }
 }
 
 fn measure(row: &Row, candidate: Candidate, settings: &Settings) -> anyhow::Result<(Sample, String)> {

@@ -9,6 +9,7 @@ use super::rows::{Row, Work};
 use crate::load::{Outcome, Plan};
 use crate::measure::Meter;
 use crate::process::ScratchDirectory;
+use crate::rounds::{SATURATED_SHARE, in_turn, told};
 
 /// Clients that touch the server's code and fill its first allocations before the memory is read the first time.
 const WARM_CLIENTS: usize = 256;
@@ -20,8 +21,6 @@ const LAST_PAYLOAD_BYTES: usize = 1024;
 const FEW_ROUNDS: usize = 3;
 /// System calls do not scatter.
 const CALL_ROUNDS: usize = 1;
-/// A server that waits more than this share of the time is not measured at its limit.
-const SATURATED_SHARE: f64 = 0.90;
 
 /// What to run.
 pub(super) struct Settings {
@@ -70,21 +69,9 @@ pub(super) fn run(settings: &Settings) -> Samples {
             if round >= rounds {
                 continue;
             }
-            let mut order = settings.candidates.clone();
-            let shift = round % order.len().max(1);
-            order.rotate_left(shift);
-            for candidate in order {
+            for candidate in in_turn(settings.candidates.clone(), round) {
                 let label = format!("{}/{rounds} {:11} {:12}", round + 1, row.name, candidate.title());
-                let sample = match measure(row, candidate, settings) {
-                    Ok((sample, remark)) => {
-                        eprintln!("{label} {:9.2} {} {remark}", sample.value, row.unit());
-                        Some(sample)
-                    }
-                    Err(error) => {
-                        eprintln!("{label} failed: {error:#}");
-                        None
-                    }
-                };
+                let sample = told(&label, row.unit(), measure(row, candidate, settings), |sample| sample.value);
                 samples.entry((row.name, candidate)).or_default().push(sample);
             }
         }

@@ -2,16 +2,10 @@
 //!
 //! Each suite runs against Node's own server too, which shows that it asks for the right thing.
 
-use limpet_testkit::conformance::{Maker, Subject, features_suite, python_features_suite};
-use limpet_testkit::peers::Client;
+use limpet_testkit::conformance::{Maker, Subject, features_suite, judge, python_features_suite};
 
 fn start(maker: Maker, arguments: &[&str]) -> Subject {
     Subject::features(maker, arguments).expect("the server starts")
-}
-
-#[track_caller]
-fn judge(suite: anyhow::Result<Client>) {
-    suite.expect("the suite starts").verdict().expect("a verdict").assert_good();
 }
 
 /// Every feature over these transports, by a client of this version.

@@ -1,15 +1,6 @@
 //! Engine.IO and Socket.IO on the wire, judged by suites that pass against Node's own server.
 
-use limpet_testkit::conformance::{Maker, Subject, engineio_suite, socketio_suite};
-use limpet_testkit::peers::Client;
-
-fn judge(suite: anyhow::Result<Client>) {
-    let verdict = suite.expect("the suite starts").verdict().expect("a verdict");
-    verdict.assert_good();
-    if verdict.repeated() > 0 {
-        eprintln!("repeated on a busy machine: {verdict:?}");
-    }
-}
+use limpet_testkit::conformance::{Maker, Subject, engineio_suite, judge, socketio_suite};
 
 fn engineio(maker: Maker, eio3: bool, arguments: &[&str]) {
     let subject = Subject::fixture(maker, eio3).expect("the fixture starts");

@@ -120,6 +120,19 @@ pub fn python_features_suite(url: &str, arguments: &[&str]) -> Result<Client> {
     Client::start("features_suite.py", python("features_suite.py")?, url, arguments)
 }
 
+/// Runs a suite to its end and asserts that it found nothing. Says what had to be repeated.
+///
+/// # Panics
+/// When it did not start, gave no verdict, or found something.
+#[track_caller]
+pub fn judge(suite: Result<Client>) {
+    let verdict = suite.expect("the suite starts").verdict().expect("a verdict");
+    verdict.assert_good();
+    if verdict.repeated() > 0 {
+        eprintln!("repeated on a busy machine: {verdict:?}");
+    }
+}
+
 fn program(maker: Maker, name: &str) -> Result<Command> {
     match maker {
         Maker::Node => node(&format!("{name}.js")),

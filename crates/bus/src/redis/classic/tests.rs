@@ -1,4 +1,5 @@
 use super::*;
+use crate::envelope::{RequestId, SocketInfo};
 
 /// What `@socket.io/redis-adapter` 8.3 with notepack 3.0.1 publishes, read off with Node.
 const BROADCAST: &str = "93a661626364656683a47479706502a46461746196a2686901cb3ff8000000000000c0c402010281a164d6ff00000000a36e73\

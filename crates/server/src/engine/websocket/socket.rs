@@ -145,25 +145,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         SCRATCH.with_borrow_mut(|scratch| {
             let early = std::mem::take(&mut self.early);
-            let mut input: &[u8] = &early;
-            let mut buffer = ReadBuf::new(scratch);
-            if early.is_empty() {
-                match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
-                    Ok(()) if !buffer.filled().is_empty() => input = buffer.filled(),
-                    end => {
-                        self.has_ended = true;
-                        self.is_broken = end.is_err();
-                        take(Event::End(CloseReason::TransportClose));
-                        return Poll::Ready(());
-                    }
-                }
-            }
+            let Some(mut input) = ready!(self.poll_input(&early, scratch, cx)) else {
+                take(Event::End(CloseReason::TransportClose));
+                return Poll::Ready(());
+            };
             while !input.is_empty() && !self.has_ended {
                 let message = self.decoder.handle_bytes(&mut input);
                 self.handle_message(message.map_err(|error| error.close_code()), take);
             }
             Poll::Ready(())
         })
+    }
+
+    /// Returns what came early, and what has been read otherwise; `None` says that the connection has ended.
+    fn poll_input<'a>(
+        &mut self,
+        early: &'a [u8],
+        scratch: &'a mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<&'a [u8]>> {
+        if !early.is_empty() {
+            return Poll::Ready(Some(early));
+        }
+        let mut buffer = ReadBuf::new(scratch);
+        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+        let filled = buffer.filled().len();
+        if result.is_err() || filled == 0 {
+            self.has_ended = true;
+            self.is_broken = result.is_err();
+            return Poll::Ready(None);
+        }
+        Poll::Ready(scratch.get(..filled))
     }
 
     /// Reads for a candidate: at most one packet is handed over, and what is behind it stays. `false` says that the
@@ -175,18 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     ) -> Poll<bool> {
         SCRATCH.with_borrow_mut(|scratch| {
             let early = std::mem::take(&mut self.early);
-            let mut input: &[u8] = &early;
-            let mut buffer = ReadBuf::new(scratch);
-            if early.is_empty() {
-                match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
-                    Ok(()) if !buffer.filled().is_empty() => input = buffer.filled(),
-                    end => {
-                        self.has_ended = true;
-                        self.is_broken = end.is_err();
-                        return Poll::Ready(false);
-                    }
-                }
-            }
+            let Some(mut input) = ready!(self.poll_input(&early, scratch, cx)) else { return Poll::Ready(false) };
             while !input.is_empty() {
                 let packet = match self.decoder.handle_bytes(&mut input) {
                     Ok(None) => continue,
