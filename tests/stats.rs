@@ -360,9 +360,10 @@ fn columns_of_haproxy_that_only_some_endpoints_fill() {
     // Who waits for the endpoint that its address means, waits for that one alone.
     let mut clients: Vec<RawClient> =
         (0..3).map(|_| RawClient::connect(watched.limpet.address).expect("a connection")).collect();
-    for client in &mut clients {
-        client.send(b"GET /queue HTTP/1.1\r\nHost: h\r\n\r\n").expect("sent");
-    }
+    let ask = |client: &mut RawClient| client.send(b"GET /queue HTTP/1.1\r\nHost: h\r\n\r\n").expect("sent");
+    ask(&mut clients[0]);
+    watched.wait_for("one that is served", |json| endpoint(json, 0)["in_progress"]["current"] == 1);
+    clients[1..].iter_mut().for_each(ask);
     watched.wait_for("two that wait", |json| endpoint(json, 0)["queue"]["current"] == 2);
     clients.remove(0);
     let json = watched.wait_for("one that waits", |json| endpoint(json, 0)["queue"]["current"] == 1);
