@@ -8,18 +8,22 @@
 //! 2. [`Link::publish`] hands a message over and returns at once. Queue what cannot leave now; bound the queue; when it is
 //!    full return [`BusError::Full`].
 //! 3. Give what the other nodes published to [`Receiver::receive`], in the order in which each of them published it, and
-//!    never what this node published itself, unless [`Link::is_ordered`].
+//!    never what this node published itself, unless it keeps a log.
 //! 4. Say in [`Link::peers`] who would have to answer now. An adapter that knows only how many says how many.
 //! 5. Call [`Receiver::left`] when a node is known to be gone, so that nobody waits for its answers.
+//! 6. An adapter that can keep what was published may offer a [`Log`], by which clients recover what they missed. Most do
+//!    not.
 //!
 //! [`Envelope::to_bytes`] and [`Envelope::from_bytes`] turn what is carried into bytes, for adapters whose format is
 //! nobody else's business. `examples/tcp_adapter.rs` is a whole adapter over plain TCP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::envelope::{Envelope, Message, SessionStore};
+use crate::envelope::{Envelope, Message};
+use crate::log::{Log, Offset};
 use crate::node::NodeId;
 
 /// What joins nodes: makes a link for each namespace of each node.
@@ -32,8 +36,11 @@ pub trait Adapter: Send + Sync + 'static {
     /// [`BusError`] when the link cannot be made; the namespace then works for this node alone, and an error is logged.
     fn join(&self, namespace: &str, node: NodeId, receiver: Arc<dyn Receiver>) -> Result<Box<dyn Link>, BusError>;
 
-    /// Returns where sessions outlive their node, if the adapter has such a place. Most have none.
-    fn sessions(&self) -> Option<Arc<dyn SessionStore>> {
+    /// Keeps events and sessions for so long from now on, and returns where; `None` if the adapter cannot. Called before
+    /// [`join`](Self::join) by servers whose clients recover. From then on broadcasts have offsets, and a node gets back its
+    /// own.
+    fn log(&self, retention: Duration) -> Option<Arc<dyn Log>> {
+        let _ = retention;
         None
     }
 }
@@ -48,10 +55,14 @@ pub trait Link: Send + Sync + 'static {
     /// [`BusError::Full`] when the bounded queue is full, [`BusError::Closed`] after [`close`](Self::close).
     fn publish(&self, to: To<'_>, message: Message) -> Result<(), BusError>;
 
-    /// Says whether this node's own broadcasts come back to its receiver, in one order for all nodes. If so, a node
-    /// delivers its own broadcasts when they come back, and not before. Most adapters say no.
-    fn is_ordered(&self) -> bool {
-        false
+    /// Publishes a message as [`publish`](Self::publish) does, at once; what is returned ends when the bus has it, so that
+    /// it is not lost with this node. Who knows nothing better says so as soon as it is queued.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and [`BusError::Failed`] when the bus did not take it; it may have arrived all the
+    /// same.
+    fn publish_confirmed(&self, to: To<'_>, message: Message) -> BoxFuture<'static, Result<(), BusError>> {
+        Box::pin(std::future::ready(self.publish(to, message)))
     }
 
     /// Tells who is joined now, without this node.
@@ -65,6 +76,12 @@ pub trait Link: Send + Sync + 'static {
 pub trait Receiver: Send + Sync + 'static {
     /// Takes a message. Returns soon and never waits.
     fn receive(&self, envelope: Envelope);
+
+    /// Takes the news that everything up to this place of the log has been given. Called by adapters with a log: before
+    /// [`Adapter::join`] returns, and whenever other namespaces have moved the log on.
+    fn advance(&self, offset: Offset) {
+        let _ = offset;
+    }
 
     /// Takes the news that a node is gone.
     fn left(&self, node: &NodeId);

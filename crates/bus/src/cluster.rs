@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 use crate::envelope::{Envelope, Message, RequestId, SocketInfo, request_id};
+use crate::log::Log;
 use crate::node::NodeId;
 use crate::target::{Flags, Room, Targets};
 
@@ -58,12 +59,23 @@ pub trait Sockets: Send + Sync + 'static {
 /// One namespace on one node, among the others.
 pub struct Cluster {
     node: NodeId,
-    timeout: Duration,
+    options: ClusterOptions,
     link: OnceLock<Box<dyn Link>>,
+    /// What outlives this node, if clients recover.
+    log: OnceLock<Arc<dyn Log>>,
     sockets: Weak<dyn Sockets>,
     requests: Requests,
     /// Whose acknowledgements are passed on to another node, until when.
     passed_on: Mutex<Vec<(Instant, Arc<OnAck>)>>,
+}
+
+/// How a node gets on with the others.
+#[derive(Debug, Clone)]
+pub struct ClusterOptions {
+    /// How long other nodes may take to answer.
+    pub timeout: Duration,
+    /// How long clients may be away and still recover; `None`: they do not recover.
+    pub recovery: Option<Duration>,
 }
 
 /// The nodes that did not answer.
@@ -145,11 +157,12 @@ impl fmt::Debug for Reply {
 
 impl Cluster {
     /// Makes a node that is alone until it joins the others.
-    pub fn new(node: NodeId, sockets: Weak<dyn Sockets>, timeout: Duration) -> Arc<Self> {
+    pub fn new(node: NodeId, sockets: Weak<dyn Sockets>, options: ClusterOptions) -> Arc<Self> {
         Arc::new(Self {
             node,
-            timeout,
+            options,
             link: OnceLock::new(),
+            log: OnceLock::new(),
             sockets,
             requests: Requests::default(),
             passed_on: Mutex::default(),
@@ -158,6 +171,12 @@ impl Cluster {
 
     /// Joins the other nodes of a namespace. If the adapter fails, an error is logged and this node stays alone.
     pub fn join(self: &Arc<Self>, adapter: &dyn Adapter, namespace: &str) {
+        if let Some(retention) = self.options.recovery {
+            match adapter.log(retention) {
+                Some(log) => drop(self.log.set(log)),
+                None => tracing::error!(namespace, "clients cannot recover: the adapter keeps no log"),
+            }
+        }
         match adapter.join(namespace, self.node.clone(), Arc::new(Ear(Arc::downgrade(self)))) {
             Ok(link) => {
                 self.link.set(link).ok();
@@ -183,7 +202,7 @@ impl Cluster {
             }
             return Ok(());
         }
-        let is_ordered = self.link.get().is_some_and(|link| link.is_ordered());
+        let is_ordered = self.log.get().is_some();
         let message =
             Message::Broadcast { arguments: arguments.clone(), targets: targets.clone(), flags, request: None };
         let published = self.publish(To::All, message);
@@ -216,7 +235,7 @@ impl Cluster {
         let sockets = self.sockets.upgrade();
         let clients = sockets.map_or(0, |sockets| sockets.broadcast_with_ack(&arguments, &targets, flags, &on_ack));
         self.requests.with(&waiting.id, |request| request.count_own(clients));
-        let request = waiting.wait(flags.timeout.unwrap_or(self.timeout)).await;
+        let request = waiting.wait(flags.timeout.unwrap_or(self.options.timeout)).await;
         let missing_nodes = request.missing();
         let Kind::Broadcast { clients, answers, .. } = request.kind else { return Acks::default() };
         Acks { missing: clients.saturating_sub(answers.len()), answers, missing_nodes, error }
@@ -325,7 +344,7 @@ impl Cluster {
         if let Err(error) = self.publish(To::All, message(waiting.id.clone())) {
             return (waiting.give_up(), Some(error));
         }
-        (waiting.wait(timeout.unwrap_or(self.timeout)).await, None)
+        (waiting.wait(timeout.unwrap_or(self.options.timeout)).await, None)
     }
 
     async fn peers(&self) -> (Peers, Option<BusError>) {
@@ -381,7 +400,7 @@ impl Cluster {
             }
             Message::Bye => self.requests.left(&node),
             Message::Hello | Message::Heartbeat => {}
-            Message::Broadcast { arguments, targets, flags, request: None } => {
+            Message::Broadcast { arguments, targets, flags, request: None } if !is_own || self.log.get().is_some() => {
                 if let Some(sockets) = self.sockets.upgrade() {
                     sockets.broadcast(&arguments, &targets, flags);
                 }

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use limpet_proto::socketio::arguments::Arguments;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::adapter::BusError;
+use crate::log::Offset;
 use crate::node::{NodeId, random_u64};
 use crate::target::{Flags, Room, Targets};
 
@@ -33,6 +33,8 @@ pub struct Envelope {
     pub node: NodeId,
     /// The namespace that it is about.
     pub namespace: Arc<str>,
+    /// Its place in the log, if the adapter keeps one. Our own byte form does not carry it.
+    pub offset: Option<Offset>,
     /// What it says.
     pub message: Message,
 }
@@ -126,6 +128,14 @@ pub enum Message {
         /// What the client said.
         arguments: Arguments,
     },
+    /// A session has a new holder: the socket of this id, if its session is of a lower epoch, is one that its client has
+    /// left. For adapters that have a log.
+    Fence {
+        /// The public id of the socket.
+        id: Room,
+        /// The epoch of the new holder.
+        epoch: u64,
+    },
     /// A node has come; the others answer with a heartbeat. For adapters that keep the list of nodes by messages.
     Hello,
     /// A node is alive. For adapters that keep the list of nodes by messages.
@@ -160,40 +170,4 @@ impl Envelope {
     pub fn from_bytes(bytes: &Bytes) -> Result<Self, BusError> {
         bytes_form::read(bytes)
     }
-}
-
-/// A session as it outlives its connection, and perhaps its node.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Session {
-    /// The public id of the socket.
-    pub id: Room,
-    /// The secret by which the client proves that the session is its own.
-    pub secret: Arc<str>,
-    /// The rooms of the socket.
-    pub rooms: Vec<Room>,
-    /// What the application keeps with it.
-    pub data: Value,
-}
-
-/// A session that was found again, with what its client has missed.
-#[derive(Debug, Clone)]
-pub struct Restored {
-    /// The session.
-    pub session: Session,
-    /// The events since the client's offset, in order.
-    pub missed: Vec<Arguments>,
-}
-
-/// Where sessions outlive their connection.
-pub trait SessionStore: Send + Sync + 'static {
-    /// Keeps a session: at connect, and when its rooms or its data change.
-    fn persist(&self, namespace: &str, session: Session);
-
-    /// Finds the session of this secret, and what was published for it since the offset.
-    fn restore(
-        &self,
-        namespace: &str,
-        secret: &str,
-        offset: Option<&str>,
-    ) -> BoxFuture<'_, Result<Option<Restored>, BusError>>;
 }

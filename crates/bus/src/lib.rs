@@ -11,15 +11,17 @@ mod emitter;
 pub mod envelope;
 pub mod hub;
 mod local;
+pub mod log;
 mod node;
 mod redis;
 mod target;
 
 pub use adapter::{Adapter, BusError, Link, Peers, Receiver, To};
-pub use cluster::{Cluster, Missing, Sockets};
+pub use cluster::{Cluster, ClusterOptions, Missing, Sockets};
 pub use emitter::Emitter;
 pub use envelope::{Envelope, Message, SocketInfo};
 pub use local::Local;
+pub use log::{Log, Offset};
 pub use node::NodeId;
 pub use redis::{Redis, RedisOptions};
 pub use target::{Flags, Room, Targets};

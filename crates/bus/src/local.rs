@@ -68,7 +68,12 @@ impl Link for LocalLink {
         };
         let mut meant = members.iter().filter(meant).peekable();
         while let Some(member) = meant.next() {
-            let envelope = |message| Envelope { node: self.node.clone(), namespace: self.namespace.clone(), message };
+            let envelope = |message| Envelope {
+                node: self.node.clone(),
+                namespace: self.namespace.clone(),
+                offset: None,
+                message,
+            };
             if meant.peek().is_none() {
                 member.receiver.receive(envelope(message));
                 break;

@@ -246,7 +246,7 @@ impl Member {
             Place::Response => format!("answer {}", self.answers.fetch_add(1, Ordering::Relaxed)).into(),
             Place::Broadcast(_) | Place::Request => "emitter".into(),
         });
-        self.receiver.receive(Envelope { node, namespace: self.namespace.clone(), message });
+        self.receiver.receive(Envelope { node, namespace: self.namespace.clone(), offset: None, message });
         Ok(())
     }
 
@@ -260,7 +260,7 @@ impl Member {
         drop(ids);
         let node = asker.unwrap_or_else(|| "emitter".into());
         let message = Message::Fetch { targets, request: request.clone() };
-        self.receiver.receive(Envelope { node, namespace: self.namespace.clone(), message });
+        self.receiver.receive(Envelope { node, namespace: self.namespace.clone(), offset: None, message });
         // The node has answered by now, or never will.
         self.lock_ids().remove(&request);
         Ok(())

@@ -74,7 +74,7 @@ struct TcpLink {
 impl Link for TcpLink {
     fn publish(&self, _to: To<'_>, message: Message) -> Result<(), BusError> {
         // An answer goes to all: who did not ask drops it.
-        let envelope = Envelope { node: self.node.clone(), namespace: self.namespace.clone(), message };
+        let envelope = Envelope { node: self.node.clone(), namespace: self.namespace.clone(), offset: None, message };
         let bytes = Bytes::from(envelope.to_bytes());
         let mut result = Ok(());
         for queue in &self.shared.queues {
@@ -97,7 +97,7 @@ impl Link for TcpLink {
 
 /// Connects to a peer, again and again, and writes what is published.
 async fn dial(node: NodeId, peer: String, mut queue: mpsc::Receiver<Bytes>) {
-    let hello = Envelope { node, namespace: "/".into(), message: Message::Hello }.to_bytes();
+    let hello = Envelope { node, namespace: "/".into(), offset: None, message: Message::Hello }.to_bytes();
     loop {
         if let Ok(mut stream) = TcpStream::connect(&peer).await
             && write(&mut stream, &hello).await.is_ok()

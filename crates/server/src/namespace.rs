@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use limpet_bus::cluster::{Answers, Cluster, OnAck, Reply, Sockets};
 use limpet_bus::hub::Hub;
-use limpet_bus::{BusError, Flags, Missing, NodeId, Room, SocketInfo, Targets};
+use limpet_bus::{BusError, ClusterOptions, Flags, Missing, NodeId, Room, SocketInfo, Targets};
 use limpet_proto::socketio::arguments::Arguments;
 use limpet_proto::socketio::packet::Kind;
 use serde::Serialize;
@@ -73,7 +73,8 @@ impl Namespace {
     ) -> Self {
         Self(Arc::new_cyclic(|own: &Weak<Inner>| {
             let sockets: Weak<dyn Sockets> = own.clone();
-            let cluster = Cluster::new(options.node.clone(), sockets, options.request_timeout);
+            let nodes = ClusterOptions { timeout: options.request_timeout, recovery: None };
+            let cluster = Cluster::new(options.node.clone(), sockets, nodes);
             Inner {
                 name,
                 options,

@@ -81,7 +81,8 @@ impl Sockets for Node {
 fn member(adapter: &dyn Adapter, name: &str, node: Node) -> (Arc<Cluster>, Arc<Node>) {
     let node = Arc::new(node);
     let sockets: Weak<dyn Sockets> = Arc::downgrade(&node) as Weak<dyn Sockets>;
-    let cluster = Cluster::new(name.into(), sockets, Duration::from_secs(5));
+    let cluster =
+        Cluster::new(name.into(), sockets, ClusterOptions { timeout: Duration::from_secs(5), recovery: None });
     cluster.join(adapter, "/");
     (cluster, node)
 }
@@ -254,6 +255,7 @@ async fn a_node_counts_once_however_often_it_answers() {
         first.receive(Envelope {
             node: "c".into(),
             namespace: "/".into(),
+            offset: None,
             message: Message::Fetched { request, sockets: Vec::new() },
         });
     };
@@ -261,29 +263,25 @@ async fn a_node_counts_once_however_often_it_answers() {
     assert_eq!((found.answers.len(), found.missing.unnamed), (1, 1));
 }
 
-/// An adapter that gives a node's own broadcasts back, as a log does.
-struct Ordered(Arc<AtomicUsize>);
+/// An adapter that gives a node's own messages back.
+struct Echo(Arc<AtomicUsize>);
 
-struct OrderedLink {
+struct EchoLink {
     node: NodeId,
     receiver: Arc<dyn Receiver>,
     closed: Arc<AtomicUsize>,
 }
 
-impl Adapter for Ordered {
+impl Adapter for Echo {
     fn join(&self, _: &str, node: NodeId, receiver: Arc<dyn Receiver>) -> Result<Box<dyn Link>, BusError> {
-        Ok(Box::new(OrderedLink { node, receiver, closed: self.0.clone() }))
+        Ok(Box::new(EchoLink { node, receiver, closed: self.0.clone() }))
     }
 }
 
-impl Link for OrderedLink {
+impl Link for EchoLink {
     fn publish(&self, _: To<'_>, message: Message) -> Result<(), BusError> {
-        self.receiver.receive(Envelope { node: self.node.clone(), namespace: "/".into(), message });
+        self.receiver.receive(Envelope { node: self.node.clone(), namespace: "/".into(), offset: None, message });
         Ok(())
-    }
-
-    fn is_ordered(&self) -> bool {
-        true
     }
 
     fn peers(&self) -> BoxFuture<'_, Result<Peers, BusError>> {
@@ -296,9 +294,9 @@ impl Link for OrderedLink {
 }
 
 #[test]
-fn an_ordered_link_brings_own_broadcasts_and_nothing_else() {
+fn own_messages_that_come_back_are_not_taken_twice() {
     let closed = Arc::new(AtomicUsize::new(0));
-    let (first, a) = member(&Ordered(closed.clone()), "a", Node::default());
+    let (first, a) = member(&Echo(closed.clone()), "a", Node::default());
     first.broadcast(event(), Targets::all(), QUIET).unwrap();
     first.join_rooms(Targets::all(), vec!["x".into()], QUIET).unwrap();
     first.server_side_emit(event()).unwrap();

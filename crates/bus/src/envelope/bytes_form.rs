@@ -33,6 +33,7 @@ enum Kind {
     /// Node's have no such thing.
     AllRooms = 32,
     Rooms = 33,
+    Fence = 34,
 }
 
 /// The head: the members that any message may have. Arguments are their text; their attachments follow the head.
@@ -54,6 +55,8 @@ struct Head {
     /// The rooms that are joined or left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     change: Vec<Room>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<u64>,
     #[serde(default)]
     close: bool,
     #[serde(default)]
@@ -73,6 +76,7 @@ pub(super) fn write(envelope: &Envelope) -> Vec<u8> {
         flags: Flags::default(),
         request: None,
         change: Vec::new(),
+        epoch: None,
         close: false,
         clients: 0,
         sockets: Vec::new(),
@@ -143,6 +147,11 @@ pub(super) fn write(envelope: &Envelope) -> Vec<u8> {
             head.request = Some(request.clone());
             attachments = head.say(arguments);
         }
+        Message::Fence { id, epoch } => {
+            head.kind = Kind::Fence;
+            head.rooms = vec![id.clone()];
+            head.epoch = Some(*epoch);
+        }
     }
     // All members are text, numbers and JSON values: nothing that JSON cannot hold.
     let head = serde_json::to_vec(&head).unwrap_or_default();
@@ -160,8 +169,21 @@ pub(super) fn read(bytes: &Bytes) -> Result<Envelope, BusError> {
     while rest.has_remaining() {
         attachments.push(part(&mut rest)?);
     }
-    let Head { node, namespace, arguments, rooms, except, flags, request, change, close, clients, sockets, kind } =
-        head;
+    let Head {
+        node,
+        namespace,
+        arguments,
+        rooms,
+        except,
+        flags,
+        request,
+        change,
+        epoch,
+        close,
+        clients,
+        sockets,
+        kind,
+    } = head;
     let targets = Targets { rooms, except };
     let said = || {
         let text = arguments.ok_or_else(|| BusError::Malformed("no arguments".to_owned()))?;
@@ -184,8 +206,13 @@ pub(super) fn read(bytes: &Bytes) -> Result<Envelope, BusError> {
         Kind::ServerSideReply => Message::ServerSideReply { request: asked?, arguments: said()? },
         Kind::BroadcastCount => Message::BroadcastCount { request: asked?, clients },
         Kind::BroadcastAck => Message::BroadcastAck { request: asked?, arguments: said()? },
+        Kind::Fence => {
+            let id = targets.rooms.into_iter().next();
+            let (id, epoch) = id.zip(epoch).ok_or_else(|| BusError::Malformed("no socket or epoch".to_owned()))?;
+            Message::Fence { id, epoch }
+        }
     };
-    Ok(Envelope { node, namespace, message })
+    Ok(Envelope { node, namespace, offset: None, message })
 }
 
 impl Head {
@@ -226,6 +253,7 @@ impl TryFrom<u8> for Kind {
             13 => Self::Bye,
             32 => Self::AllRooms,
             33 => Self::Rooms,
+            34 => Self::Fence,
             _ => return Err(format!("no message has the number {number}")),
         })
     }

@@ -32,6 +32,7 @@ fn all() -> Vec<Message> {
         Message::ServerSideReply { request: request.clone(), arguments: arguments() },
         Message::BroadcastCount { request: request.clone(), clients: 7 },
         Message::BroadcastAck { request, arguments: arguments() },
+        Message::Fence { id: "id".into(), epoch: 3 },
         Message::Hello,
         Message::Heartbeat,
         Message::Bye,
@@ -39,7 +40,7 @@ fn all() -> Vec<Message> {
 }
 
 fn envelope(message: Message) -> Envelope {
-    Envelope { node: "node 1".into(), namespace: "/chat".into(), message }
+    Envelope { node: "node 1".into(), namespace: "/chat".into(), offset: None, message }
 }
 
 #[test]

@@ -190,7 +190,8 @@ impl Channels {
                 let said = Said { kind: kind::BROADCAST_ACK, request_id: request, packet: raw(arguments.raw(0))? };
                 (self.response_channel(to, specific), pack(&said, arguments))
             }
-            Message::Hello | Message::Heartbeat | Message::Bye => return Ok(None),
+            // Without a log there are no sessions to be held.
+            Message::Fence { .. } | Message::Hello | Message::Heartbeat | Message::Bye => return Ok(None),
         }))
     }
 
