@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use limpet_bus::cluster::{OnAck, Reply, Sockets};
+use limpet_bus::recovery::Stamp;
 use limpet_bus::{Flags, NodeId, Room, SocketInfo, Targets};
 use limpet_proto::socketio::arguments::Arguments;
 use limpet_proto::socketio::packet::Kind;
@@ -14,7 +15,7 @@ use crate::emitter::acks;
 use crate::server_event::ServerEvent;
 
 impl Sockets for Inner {
-    fn broadcast(&self, arguments: &Arguments, targets: &Targets, flags: Flags) {
+    fn broadcast(&self, arguments: &Arguments, targets: &Targets, flags: Flags, _: Stamp) {
         if self.hub.is_empty() {
             return;
         }
