@@ -13,6 +13,18 @@ pub(crate) struct Keep {
     pub(crate) is_recovered: bool,
     /// What came for the client before it has got what it missed.
     held: Mutex<Option<Held>>,
+    stage: Mutex<Stage>,
+}
+
+/// Whether the session goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is not yet known whether the client goes on where it was.
+    Open,
+    /// This node keeps it.
+    Begun,
+    /// The socket has ended.
+    Over,
 }
 
 /// Events that are held back, up to the bounds on what may wait for a client.
@@ -27,12 +39,34 @@ pub(crate) struct Held {
 impl Keep {
     /// Keeps a session that is new.
     pub(crate) fn fresh(holding: Holding) -> Self {
-        Self { holding, is_recovered: false, held: Mutex::new(None) }
+        Self { holding, is_recovered: false, held: Mutex::new(None), stage: Mutex::new(Stage::Begun) }
     }
 
     /// Keeps a session whose client comes back. Events are held back until they are [taken](Self::held).
     pub(crate) fn returning(holding: Holding) -> Self {
-        Self { holding, is_recovered: true, held: Mutex::new(Some(Held::default())) }
+        let held = Mutex::new(Some(Held::default()));
+        Self { holding, is_recovered: true, held, stage: Mutex::new(Stage::Open) }
+    }
+
+    /// Lets the session go on. Returns whether the socket can go on: not if the function says no. If the socket has ended
+    /// before, the session stays as it is, so that the client can try again.
+    pub(crate) fn go_on(&self, resume: impl FnOnce() -> bool) -> bool {
+        let mut stage = self.stage();
+        if *stage == Stage::Over {
+            return true;
+        }
+        let goes_on = resume();
+        *stage = if goes_on { Stage::Begun } else { Stage::Over };
+        goes_on
+    }
+
+    /// Notes that the socket ends. Returns whether there is a session that ends with it.
+    pub(crate) fn finish(&self) -> bool {
+        std::mem::replace(&mut *self.stage(), Stage::Over) == Stage::Begun
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Holds an event back, if events are held back now; returns whether they are. Only what is in the log is kept: the

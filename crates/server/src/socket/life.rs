@@ -143,7 +143,8 @@ impl Socket {
 
     /// Keeps the session on that the client has come back to. Returns false if it has come back once more, elsewhere.
     pub(crate) fn resume(&self, adoption: Adoption) -> bool {
-        self.recovery().is_some_and(|recovery| recovery.resume(adoption).is_some())
+        let (Some(keep), Some(recovery)) = (self.keep(), self.recovery()) else { return false };
+        keep.go_on(|| recovery.resume(adoption).is_some())
     }
 
     /// Forgets a socket whose client does not go on where it was, as if it had never been. Returns false if it was closed
@@ -172,30 +173,28 @@ impl Socket {
     }
 
     fn finish(&self, reason: DisconnectReason, holds_session: bool) -> bool {
-        let keep = self.keep().filter(|_| holds_session);
-        if let (Some(recovery), Some(keep)) = (self.recovery(), keep)
-            && self.connected()
-        {
-            recovery.leaving(&keep.holding);
+        let session = match (self.keep(), self.recovery()) {
+            (Some(keep), Some(recovery)) if keep.finish() && holds_session => Some((&keep.holding, recovery)),
+            _ => None,
+        };
+        if let Some((holding, recovery)) = session {
+            recovery.leaving(holding);
         }
         let mut state = self.lock();
         let before = std::mem::replace(&mut state.phase, Phase::Closed);
-        if before == Phase::Closed {
-            return false;
-        }
         self.0.is_connected.store(false, Ordering::Release);
         let was_connected = before == Phase::Connected;
         if was_connected || before == Phase::Returning {
             let rooms = self.0.namespace.hub().remove_if(&self.0.id, |other| other == self);
             state.rooms = rooms.unwrap_or_default();
         }
-        let kept = (keep.is_some() && was_connected && reason.is_recoverable())
-            .then(|| Snapshot { rooms: state.rooms.clone(), data: state.data_value() });
+        let snapshot = session.map(|_| Snapshot { rooms: state.rooms.clone(), data: state.data_value() });
         drop(state);
-        if let (Some(recovery), Some(keep)) = (self.recovery(), keep)
-            && before != Phase::Returning
-        {
-            recovery.end(&keep.holding, kept);
+        if let Some((holding, recovery)) = session {
+            recovery.end(holding, snapshot.filter(|_| was_connected && reason.is_recoverable()));
+        }
+        if before == Phase::Closed {
+            return false;
         }
         self.0.acks.lock().unwrap_or_else(PoisonError::into_inner).clear();
         if was_connected {
