@@ -6,6 +6,7 @@
 
 mod classic;
 mod connection;
+mod open;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::target::Targets;
 pub(crate) use classic::Channels;
 use classic::{Place, Received};
 use connection::{Connections, Listens, RESPONSE_TIMEOUT};
+pub(crate) use open::{Address, Connection, Kept, config};
 
 /// How many requests for ids alone may wait for their answer at a time; more are not answered.
 const MAX_ID_REQUESTS: usize = 1024;
