@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Response, StatusCode};
-use limpet_bus::Redis;
+use limpet_bus::{Redis, Streams};
 use limpet_server::engine::{self, Cors};
 use limpet_server::listen::ListenOptions;
 use limpet_server::{Ack, Adapter, Local, Options, Recovery, Server, Socket};
@@ -31,6 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let adapter: Arc<dyn Adapter> = match bus.as_str() {
         "local" => Arc::new(Local::new()),
         "redis" => Arc::new(Redis::connect(&redis).await?),
+        "streams" => Arc::new(Streams::connect(&redis).await?),
         other => return Err(format!("BUS is {other:?}, not redis, streams or local").into()),
     };
     let io = Server::new(Options {
