@@ -93,14 +93,6 @@ impl<S> Hub<S> {
         (true, replaced)
     }
 
-    /// Removes a socket as [`remove`](Self::remove) does, if it is the one that the function means: another one may have
-    /// its id by now.
-    pub fn remove_if(&self, id: &str, is_meant: impl FnOnce(&S) -> bool) -> Option<Vec<Room>> {
-        let mut inner = self.write();
-        let entry = inner.ids.get(id).and_then(|slot| inner.sockets.get(*slot))?;
-        if is_meant(&entry.socket) { inner.remove(id) } else { None }
-    }
-
     /// Removes a socket and returns the rooms that it was in, its own first; `None` if there is none of this id.
     pub fn remove(&self, id: &str) -> Option<Vec<Room>> {
         self.write().remove(id)
