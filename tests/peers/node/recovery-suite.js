@@ -444,6 +444,9 @@ const nodes = [
     const { peer, other, room } = await scene(t, "/", [0, 1]);
     const { id } = peer;
     const third = await Peer.connect(t);
+    // A node that is alive has written its rooms and data before it lets the client in again.
+    await peer.lose(third);
+    await peer.back(0);
     await peer.cut("hang");
     await other.command("cast", { rooms: [room] }, "into the void", 1);
     await peer.back(1);
