@@ -12,6 +12,7 @@ mod health;
 mod history;
 mod log;
 pub(super) mod names;
+mod patience;
 mod reader;
 mod repeats;
 mod session;
@@ -41,6 +42,7 @@ use health::Counts;
 use history::History;
 use log::StreamsLog;
 use names::Names;
+use patience::Patient;
 use reader::Reader;
 use repeats::Repeats;
 use sessions::Sessions;
@@ -112,7 +114,7 @@ struct Shared {
     writers: Vec<Writer>,
     channels: Connections,
     /// For sessions and the past.
-    keeping: Kept,
+    keeping: Patient,
     /// Whether nodes get back their own messages.
     has_log: Arc<AtomicBool>,
     /// Readers end when it is dropped.
@@ -149,7 +151,7 @@ impl Streams {
     pub async fn connect_with(url: &str, options: StreamsOptions) -> Result<Self, BusError> {
         let address = Address::parse(url)?;
         let writing = Kept::connect_with(address.clone(), Some(WRITE_TIMEOUT)).await.map_err(failed)?;
-        let keeping = Kept::connect(address.clone()).await.map_err(failed)?;
+        let keeping = Patient(Kept::connect(address.clone()).await.map_err(failed)?);
         let counts = Arc::new(Counts::default());
         let has_log = Arc::new(AtomicBool::new(false));
         let (alive, gone) = watch::channel(());
