@@ -6,7 +6,9 @@
 
 mod classic;
 mod connection;
+mod message;
 mod open;
+pub(crate) mod streams;
 
 use std::collections::HashMap;
 use std::fmt;
