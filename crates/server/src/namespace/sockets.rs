@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use limpet_bus::cluster::{OnAck, Reply, Sockets};
+use limpet_bus::hub::OnRoom;
 use limpet_bus::recovery::Stamp;
 use limpet_bus::{Flags, NodeId, Room, SocketInfo, Targets};
 use limpet_proto::socketio::arguments::Arguments;
@@ -74,6 +75,14 @@ impl Sockets for Inner {
 
     fn rooms(&self) -> Vec<Room> {
         self.hub.room_names()
+    }
+
+    fn has_room(&self, room: &str) -> bool {
+        self.hub.has_room(room)
+    }
+
+    fn watch_rooms(&self, on_room: Box<OnRoom>) {
+        self.hub.watch(on_room);
     }
 
     fn server_side_emit(&self, node: &NodeId, arguments: Arguments, reply: Option<Reply>) {
