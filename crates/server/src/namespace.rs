@@ -6,17 +6,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use limpet_bus::cluster::{Answers, Cluster, OnAck, Reply, Sockets};
+use limpet_bus::cluster::{Answers, Cluster, Sockets};
 use limpet_bus::hub::Hub;
-use limpet_bus::{BusError, ClusterOptions, Flags, Missing, NodeId, Room, SocketInfo, Targets};
-use limpet_proto::socketio::arguments::Arguments;
-use limpet_proto::socketio::packet::Kind;
+use limpet_bus::{BusError, ClusterOptions, Flags, Missing, NodeId, Room, Targets};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::acks::Waiter;
 use crate::broadcast::{Broadcast, Fetched};
-use crate::emitter::{acks, event};
+use crate::emitter::event;
 use crate::error::{BroadcastAckError, ConnectError, EmitError, ServerAckError};
 use crate::options::Options;
 use crate::rooms::IntoRooms;
@@ -25,6 +22,7 @@ use crate::server_event::ServerEvent;
 use crate::socket::Socket;
 
 pub(crate) mod handlers;
+mod sockets;
 
 use handlers::NamespaceHandlers;
 
@@ -303,79 +301,6 @@ impl Namespace {
     pub(crate) fn released(&self) {
         if let Some(server) = self.0.server.upgrade() {
             server.released(self);
-        }
-    }
-}
-
-impl Sockets for Inner {
-    fn broadcast(&self, arguments: &Arguments, targets: &Targets, flags: Flags) {
-        if self.hub.is_empty() {
-            return;
-        }
-        let mut parts = self.options.parser.encode(Kind::Event, &self.name, None, Some(arguments));
-        if !flags.compress {
-            parts = parts.into_iter().map(|part| part.uncompressed()).collect();
-        }
-        let mut watched = Vec::new();
-        self.hub.broadcast(targets, |socket| {
-            // Who has gone, or is disconnected because its queue is full, does not get it.
-            socket.send(&parts, flags.volatile).ok();
-            if socket.is_watched() {
-                watched.push(socket.clone());
-            }
-        });
-        watched.iter().for_each(|socket| socket.show_outgoing(arguments));
-    }
-
-    fn broadcast_with_ack(&self, arguments: &Arguments, targets: &Targets, flags: Flags, on_ack: &Arc<OnAck>) -> usize {
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let mut parts = self.options.parser.encode(Kind::Event, &self.name, Some(id), Some(arguments));
-        if !flags.compress {
-            parts = parts.into_iter().map(|part| part.uncompressed()).collect();
-        }
-        let sockets = self.hub.select(targets);
-        for socket in &sockets {
-            let waiter = Waiter::Many(Arc::downgrade(on_ack));
-            // Who cannot be asked counts as one that does not answer.
-            if acks(socket).add(id, waiter, self.options.max_waiting_acks) {
-                socket.send(&parts, flags.volatile).ok();
-            }
-            if socket.is_watched() {
-                socket.show_outgoing(arguments);
-            }
-        }
-        sockets.len()
-    }
-
-    fn join(&self, targets: &Targets, rooms: &[Room]) {
-        self.hub.join_all(targets, rooms);
-    }
-
-    fn leave(&self, targets: &Targets, rooms: &[Room]) {
-        self.hub.leave_all(targets, rooms);
-    }
-
-    fn disconnect(&self, targets: &Targets, close: bool) {
-        self.hub.select(targets).iter().for_each(|socket| socket.disconnect(close));
-    }
-
-    fn fetch(&self, targets: &Targets) -> Vec<SocketInfo> {
-        let mut found = Vec::new();
-        self.hub.visit(targets, |socket, rooms| found.push((socket.clone(), rooms)));
-        found.into_iter().map(|(socket, rooms)| socket.info(rooms)).collect()
-    }
-
-    fn rooms(&self) -> Vec<Room> {
-        self.hub.room_names()
-    }
-
-    fn server_side_emit(&self, node: &NodeId, arguments: Arguments, reply: Option<Reply>) {
-        let Some(server) = self.server.upgrade() else { return };
-        let handlers = self.handlers.server_events(&arguments.event_name());
-        let event = ServerEvent::new(node.clone(), arguments, reply);
-        for handler in handlers {
-            let event = event.clone();
-            server.spawn(async move { handler(event).await });
         }
     }
 }

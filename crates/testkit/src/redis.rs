@@ -1,5 +1,7 @@
 //! A Redis of the test's own; it keeps its data over a restart only if asked to.
 
+pub mod cluster;
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
