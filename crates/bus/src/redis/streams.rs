@@ -8,14 +8,15 @@
 
 pub(super) mod entry;
 mod feed;
-mod health;
 mod history;
 mod log;
 pub(super) mod names;
+mod patience;
 mod reader;
 mod repeats;
 mod session;
 mod sessions;
+mod trouble;
 mod writer;
 
 use std::fmt;
@@ -29,18 +30,19 @@ use futures_util::future::BoxFuture;
 use redis::RedisError;
 use tokio::sync::{oneshot, watch};
 
-use super::connection::{Connections, Listens, RESPONSE_TIMEOUT};
+use super::connection::{Bounds, Connections, How, Published, Subscription};
 use super::message;
 use super::{Address, Kept};
 use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 use crate::envelope::Message;
+use crate::health::{Health, Meter};
 use crate::log::Log;
 use crate::node::NodeId;
 use feed::{Feed, Member, give};
-use health::Counts;
 use history::History;
 use log::StreamsLog;
 use names::Names;
+use patience::Patient;
 use reader::Reader;
 use repeats::Repeats;
 use sessions::Sessions;
@@ -62,6 +64,9 @@ pub struct StreamsOptions {
     pub channel_prefix: String,
     /// With what the keys of sessions begin, `sessionKeyPrefix` in Node's adapter; `sio:session:`.
     pub session_prefix: String,
+    /// Whether requests and their answers take channels of shards, `useShardedPubSub` in Node's adapter; no. Needs Redis 7,
+    /// and the same choice at all nodes.
+    pub sharded_pubsub: bool,
     /// About how many entries a stream keeps, `maxLen` in Node's adapter; 10,000. A client that was away for more gets a
     /// fresh session. Each costs its bytes and about 50 more in Redis.
     pub max_len: u64,
@@ -80,6 +85,7 @@ impl Default for StreamsOptions {
             stream_count: 1,
             channel_prefix: "socket.io".to_owned(),
             session_prefix: "sio:session:".to_owned(),
+            sharded_pubsub: false,
             max_len: 10_000,
             max_queued: 10_000,
             max_queued_bytes: 64 * 1024 * 1024,
@@ -90,6 +96,10 @@ impl Default for StreamsOptions {
 impl StreamsOptions {
     pub(crate) fn names(&self) -> Names {
         Names::new(&self.stream, self.stream_count, &self.channel_prefix)
+    }
+
+    fn how(&self) -> How {
+        if self.sharded_pubsub { How::Shard } else { How::Channel }
     }
 }
 
@@ -112,7 +122,7 @@ struct Shared {
     writers: Vec<Writer>,
     channels: Connections,
     /// For sessions and the past.
-    keeping: Kept,
+    keeping: Patient,
     /// Whether nodes get back their own messages.
     has_log: Arc<AtomicBool>,
     /// Readers end when it is dropped.
@@ -123,14 +133,13 @@ struct Shared {
 struct StreamSet {
     names: Names,
     feeds: Vec<Arc<Feed>>,
-    counts: Arc<Counts>,
+    meter: Arc<Meter>,
 }
 
 struct StreamsLink {
     shared: Arc<Shared>,
     member: Arc<Member>,
-    /// Whether Redis has agreed that this node listens.
-    listening: watch::Receiver<bool>,
+    listens: Vec<Subscription>,
 }
 
 impl Streams {
@@ -149,8 +158,8 @@ impl Streams {
     pub async fn connect_with(url: &str, options: StreamsOptions) -> Result<Self, BusError> {
         let address = Address::parse(url)?;
         let writing = Kept::connect_with(address.clone(), Some(WRITE_TIMEOUT)).await.map_err(failed)?;
-        let keeping = Kept::connect(address.clone()).await.map_err(failed)?;
-        let counts = Arc::new(Counts::default());
+        let keeping = Patient(Kept::connect(address.clone()).await.map_err(failed)?);
+        let meter = Arc::new(Meter::default());
         let has_log = Arc::new(AtomicBool::new(false));
         let (alive, gone) = watch::channel(());
         let names = options.names();
@@ -160,23 +169,24 @@ impl Streams {
             let feed = Arc::new(Feed::new(end));
             let bounds = (options.max_queued, options.max_queued_bytes);
             let writer =
-                Writer::start(stream.clone(), options.max_len, bounds, writing.clone(), feed.clone(), counts.clone());
+                Writer::start(stream.clone(), options.max_len, bounds, writing.clone(), feed.clone(), meter.clone());
             let connection = Kept::connect_with(address.clone(), Some(reader::RESPONSE_TIMEOUT)).await;
             readers.push(Reader {
                 stream,
                 connection: connection.map_err(failed)?,
                 feed: feed.clone(),
-                counts: counts.clone(),
+                meter: meter.clone(),
                 has_log: has_log.clone(),
                 repeats: Repeats::default(),
             });
             feeds.push(feed);
             writers.push(writer);
         }
-        let streams = Arc::new(StreamSet { names, feeds, counts });
+        let streams = Arc::new(StreamSet { names, feeds, meter });
         let hears = streams.clone();
-        let hear = move |channel: &str, bytes: &Bytes| hears.hear(channel, bytes);
-        let channels = Connections::open(url, options.max_queued, hear).await?;
+        let hear = move |channel: &str, bytes: Bytes| hears.hear(channel, &bytes);
+        let bounds = Bounds { messages: options.max_queued, bytes: options.max_queued_bytes };
+        let channels = Connections::open(address, bounds, streams.meter.clone(), Arc::new(hear)).await?;
         for reader in readers {
             tokio::spawn(reader.run(gone.clone()));
         }
@@ -193,17 +203,25 @@ impl fmt::Debug for Streams {
 impl Adapter for Streams {
     fn join(&self, namespace: &str, node: NodeId, receiver: Arc<dyn Receiver>) -> Result<Box<dyn Link>, BusError> {
         let names = &self.0.streams.names;
-        let channels = vec![names.public(namespace), names.private(namespace, &node)];
-        let listening = self.0.channels.listen(Listens { pattern: None, channels })?;
+        let channels = [names.public(namespace), names.private(namespace, &node)];
+        let listens: Vec<_> = channels.into_iter().map(|name| Subscription::new(self.0.options.how(), name)).collect();
+        listens.iter().for_each(|subscription| self.0.channels.want(subscription.clone()));
         let member = Arc::new(Member { namespace: namespace.into(), node, receiver });
         self.0.streams.feed(namespace).join(member.clone());
-        Ok(Box::new(StreamsLink { shared: self.0.clone(), member, listening }))
+        Ok(Box::new(StreamsLink { shared: self.0.clone(), member, listens }))
+    }
+
+    fn health(&self) -> Health {
+        let Shared { writers, channels, .. } = &*self.0;
+        let mut health = channels.health();
+        health.queued += writers.iter().map(|writer| writer.len() as u64).sum::<u64>();
+        health
     }
 
     fn log(&self, retention: Duration) -> Option<Arc<dyn Log>> {
         let Shared { options, streams, keeping, has_log, .. } = &*self.0;
         has_log.store(true, Ordering::Relaxed);
-        let history = History { connection: keeping.clone(), counts: streams.counts.clone() };
+        let history = History { connection: keeping.clone(), meter: streams.meter.clone() };
         let prefix = options.session_prefix.as_str().into();
         let sessions = Sessions { connection: keeping.clone(), prefix, retention };
         Some(Arc::new(StreamsLog { streams: streams.clone(), history, sessions }))
@@ -218,7 +236,7 @@ impl StreamsLink {
         confirm: Option<oneshot::Sender<Result<(), BusError>>>,
     ) -> Result<(), BusError> {
         let Member { namespace, node, .. } = &*self.member;
-        let Shared { streams, writers, channels, .. } = &*self.shared;
+        let Shared { options, streams, writers, channels, .. } = &*self.shared;
         let Some(written) = message::write(message)? else { return Ok(()) };
         if is_kept(message) {
             let (kind, node, namespace) = (written.kind, node.clone(), namespace.clone());
@@ -230,7 +248,8 @@ impl StreamsLink {
             To::All => streams.names.public(namespace),
             To::Node(to) => streams.names.private(namespace, to),
         };
-        channels.publish(channel, written.to_msgpack(node, namespace)?)
+        let bytes = written.to_msgpack(node, namespace)?;
+        channels.publish(Published { channel, bytes, is_shard: options.sharded_pubsub, taken: None })
     }
 }
 
@@ -267,11 +286,9 @@ impl Link for StreamsLink {
     fn peers(&self) -> BoxFuture<'_, Result<Peers, BusError>> {
         async {
             // Who asks before it listens hears no answer.
-            let mut listening = self.listening.clone();
-            let listens = tokio::time::timeout(RESPONSE_TIMEOUT, listening.wait_for(|listens| *listens)).await;
-            listens.map_err(|late| BusError::Failed(Box::new(late)))?.map_err(|_| BusError::Closed)?;
-            let (Shared { streams, channels, .. }, namespace) = (&*self.shared, &self.member.namespace);
-            let listeners = channels.listeners(&streams.names.public(namespace)).await?;
+            self.shared.channels.confirmed(&self.listens).await?;
+            let (Shared { options, streams, channels, .. }, namespace) = (&*self.shared, &self.member.namespace);
+            let listeners = channels.listeners(&streams.names.public(namespace), options.how()).await?;
             // One of them is the connection of this process, which may serve several nodes.
             let own = streams.feed(namespace).members(namespace).len();
             Ok(Peers::Count(listeners.saturating_sub(1) + own.saturating_sub(1)))
@@ -280,14 +297,10 @@ impl Link for StreamsLink {
     }
 
     fn close(&self) {
-        let Member { namespace, node, .. } = &*self.member;
         let Shared { streams, channels, .. } = &*self.shared;
-        let Some(is_last) = streams.feed(namespace).leave(&self.member) else { return };
-        let mut left = vec![streams.names.private(namespace, node)];
-        if is_last {
-            left.push(streams.names.public(namespace));
+        if streams.feed(&self.member.namespace).leave(&self.member).is_some() {
+            self.listens.iter().for_each(|subscription| channels.leave(subscription));
         }
-        channels.unlisten(Listens { pattern: None, channels: left });
     }
 }
 
@@ -307,7 +320,7 @@ impl StreamSet {
         if members.is_empty() {
             return;
         }
-        self.counts.received.fetch_add(1, Ordering::Relaxed);
+        self.meter.received.add(1);
         match message::read_whole(bytes) {
             Ok((node, of, message)) if of == namespace => give(&members, &node, message, None, false),
             Ok(_) => self.drop_malformed(channel, "it is of another namespace"),
@@ -316,7 +329,7 @@ impl StreamSet {
     }
 
     fn drop_malformed(&self, channel: &str, error: &(impl fmt::Display + ?Sized)) {
-        self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+        self.meter.malformed.add(1);
         tracing::debug!(channel, %error, "a message of the bus is dropped");
     }
 }

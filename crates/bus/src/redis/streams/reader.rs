@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use redis::aio::ConnectionLike;
 use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::entry::{self, Entry, Info};
 use super::feed::{Feed, give};
-use super::health::{Counts, Outage};
 use super::repeats::Repeats;
+use super::trouble::Trouble;
+use crate::health::Meter;
 use crate::log::Offset;
 use crate::redis::Kept;
 
@@ -43,7 +45,7 @@ pub(super) struct Reader {
     /// For the blocking reads alone.
     pub(super) connection: Kept,
     pub(super) feed: Arc<Feed>,
-    pub(super) counts: Arc<Counts>,
+    pub(super) meter: Arc<Meter>,
     /// Whether nodes get back their own messages.
     pub(super) has_log: Arc<AtomicBool>,
     pub(super) repeats: Repeats,
@@ -61,7 +63,7 @@ impl Reader {
     async fn read(&mut self) {
         let start = self.feed.position();
         let mut next = start;
-        let mut outage = Outage::new("nothing comes from other nodes");
+        let mut outage = Trouble::new(self.meter.clone(), "reading of a stream");
         let mut told = Instant::now();
         loop {
             let entries = if outage.is_on() { self.resume(&mut next).await } else { self.next(next).await };
@@ -111,7 +113,7 @@ impl Reader {
         if is_there || is_trimmed {
             return Ok(Vec::new());
         }
-        self.counts.losses.fetch_add(1, Ordering::Relaxed);
+        self.feed.lose();
         tracing::error!(
             stream = self.stream, last = %*next, end = %info.last,
             "Redis has lost entries of the stream: clients that have not had them get fresh sessions"
@@ -129,12 +131,11 @@ impl Reader {
     }
 
     async fn take(&mut self, entry: Entry, start: Offset) {
-        self.counts.received.fetch_add(1, Ordering::Relaxed);
+        self.meter.received.add(1);
         let offset = entry.offset;
         let is_new = self.is_new(&entry, start).await;
         let members = self.feed.advance(offset, entry.namespace());
         if !is_new {
-            self.counts.repeats.fetch_add(1, Ordering::Relaxed);
             return;
         }
         if members.is_empty() {
@@ -148,7 +149,7 @@ impl Reader {
         match entry.read() {
             Ok((node, message)) => give(&members, &node, message, Some(offset), has_log),
             Err(error) => {
-                self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+                self.meter.malformed.add(1);
                 tracing::debug!(stream = self.stream, %offset, %error, "an entry of the stream is dropped");
             }
         }
@@ -168,7 +169,7 @@ impl Reader {
 
 /// Notes what was published behind `after`, up to and with `upto`.
 pub(super) async fn look(
-    connection: &mut Kept,
+    connection: &mut (impl ConnectionLike + Send),
     stream: &str,
     mut after: Offset,
     upto: Offset,
@@ -189,7 +190,7 @@ pub(super) async fn look(
 
 /// Reads entries behind `after`, up to and with `upto`.
 pub(super) async fn range(
-    connection: &mut Kept,
+    connection: &mut (impl ConnectionLike + Send),
     stream: &str,
     after: Offset,
     upto: Offset,
@@ -201,7 +202,7 @@ pub(super) async fn range(
 }
 
 /// Asks what there is to know of a stream.
-pub(super) async fn info(connection: &mut Kept, stream: &str) -> RedisResult<Info> {
+pub(super) async fn info(connection: &mut (impl ConnectionLike + Send), stream: &str) -> RedisResult<Info> {
     match cmd("XINFO").arg("STREAM").arg(stream).query_async(connection).await {
         Ok(answer) => Ok(Info::read(answer)),
         Err(error) if is_no_stream(&error) => Ok(Info::default()),
