@@ -54,17 +54,25 @@ pub(crate) struct Tiers {
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub(super) seats: Vec<Seat>,
-    /// Of each seat, the counters and what a unit of load costs it.
-    pub(super) cells: Vec<(&'static Cell, u32)>,
+    /// Of each seat, what it bears: those of the most weight first.
+    pub(super) burdens: Vec<Burden>,
     /// Of each endpoint of the base, one more than its seat here; 0 if it has none.
     pub(super) seat_of: Vec<u16>,
     pub(super) is_backup: bool,
-    /// Whether all weights are the same.
-    pub(super) is_even: bool,
     pub(super) total_weight: u32,
     schedule: OnceLock<Box<[u16]>>,
     map: OnceLock<Box<[u16]>>,
     rendezvous: OnceLock<Rendezvous>,
+}
+
+/// What a choice by load reads of a seat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Burden {
+    pub(super) cell: &'static Cell,
+    /// What a unit of load costs.
+    pub(super) step: u32,
+    /// Where the seat is.
+    pub(super) seat: u16,
 }
 
 /// Whose turn it is.
@@ -105,6 +113,16 @@ impl Seat {
 
     pub(super) fn load(&self) -> u32 {
         self.cell.load()
+    }
+
+    /// Returns a number that is the smaller the lower the load, and among equals the longer it has not changed.
+    pub(super) fn rank(&self) -> u64 {
+        self.cell.rank()
+    }
+
+    /// Returns what a unit of load costs.
+    pub(super) fn step(&self) -> u32 {
+        STEP / self.weight.max(1)
     }
 }
 
@@ -240,7 +258,7 @@ impl Tier {
         is_backup: bool,
         most: usize,
     ) -> Self {
-        let (mut seats, mut cells, mut seat_of, mut total_weight) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let (mut seats, mut seat_of, mut total_weight) = (Vec::new(), Vec::new(), 0);
         for (endpoint, standing) in members.take(usize::from(u16::MAX) - 1) {
             if !of_rank(standing) || seats.len() >= most {
                 seat_of.push(0);
@@ -248,13 +266,21 @@ impl Tier {
             }
             let (weight, weight_before, cell) = (standing.effective_weight, total_weight, endpoint.cell());
             total_weight += weight;
-            cells.push((cell, STEP / weight.max(1)));
             seats.push(Seat { endpoint: Arc::clone(endpoint), cell, weight, weight_before, slots: standing.slots });
             seat_of.push(u16::try_from(seats.len()).unwrap_or(0));
         }
         let (schedule, map, rendezvous) = Default::default();
-        let is_even = cells.iter().all(|(_, step)| *step == cells[0].1);
-        Self { seats, cells, seat_of, is_backup, is_even, total_weight, schedule, map, rendezvous }
+        let burden = |(seat, at): (&Seat, u16)| Burden { cell: seat.cell, step: seat.step(), seat: at };
+        let mut burdens: Vec<Burden> = seats.iter().zip(0..).map(burden).collect();
+        // Of equal weight, neighbours in memory stay neighbours.
+        burdens.sort_by_key(|burden| burden.step);
+        Self { seats, burdens, seat_of, is_backup, total_weight, schedule, map, rendezvous }
+    }
+
+    /// Returns whether all weights are the same.
+    pub(super) fn is_even(&self) -> bool {
+        let step = |burden: Option<&Burden>| burden.map(|burden| burden.step);
+        step(self.burdens.first()) == step(self.burdens.last())
     }
 
     /// Returns a round of turns: positions of seats.
@@ -316,7 +342,7 @@ impl Tier {
     /// Lets turns go on behind the endpoint that had the last one, as with HAProxy, after others came or went. Where
     /// weights differ they go on from what each is ahead, as with nginx.
     fn go_on(&self, turns: &Turns, endpoints: &[Arc<Endpoint>]) {
-        if !self.is_even || self.seats.len() > EXACT_TURNS {
+        if !self.is_even() || self.seats.len() > EXACT_TURNS {
             return;
         }
         let _turn = turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
