@@ -4,28 +4,30 @@
 //! calls [`note_change`]; besides, every snapshot is looked at again each second, for ejections end and slow starts go
 //! on by time alone.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::hash::Base;
 use super::hash::rendezvous::Rendezvous;
 use super::schedule;
-use crate::clock;
-use crate::config::{AdminState, Balance};
 use crate::table::Seconds;
 use crate::upstream::Upstream;
 use crate::upstream::cell::Cell;
 use crate::upstream::endpoint::Endpoint;
+
+mod standing;
+mod turns;
+
+use standing::{Rank, Standing};
+
+pub(crate) use standing::throttle;
+pub(crate) use turns::Turns;
 
 /// A unit of weight in a snapshot, as in HAProxy: a slow start begins at a sixteenth.
 pub(super) const WEIGHT_SCALE: u32 = 16;
 
 /// What a step of load costs an endpoint of weight 1.
 const STEP: u32 = 256 * WEIGHT_SCALE * 1024;
-
-/// Up to how many endpoints have exact turns: longer lists would hold the lock for too long.
-const EXACT_TURNS: usize = 64;
 
 /// Counts the changes of all endpoints of this process.
 static CHANGES: AtomicU32 = AtomicU32::new(0);
@@ -75,24 +77,6 @@ pub(super) struct Burden {
     pub(super) seat: u16,
 }
 
-/// Whose turn it is.
-#[derive(Debug)]
-pub(crate) struct Turns {
-    /// Held while what the endpoints are ahead is changed.
-    lock: Mutex<()>,
-    /// The serial number of the endpoint that had the last turn.
-    last: AtomicU64,
-    /// For more than [`EXACT_TURNS`] endpoints.
-    next: AtomicUsize,
-}
-
-impl Default for Turns {
-    fn default() -> Self {
-        // No endpoint has this number.
-        Self { lock: Mutex::default(), last: AtomicU64::new(u64::MAX), next: AtomicUsize::new(0) }
-    }
-}
-
 /// An endpoint in a tier.
 #[derive(Debug)]
 pub(crate) struct Seat {
@@ -124,79 +108,6 @@ impl Seat {
     pub(super) fn step(&self) -> u32 {
         STEP / self.weight.max(1)
     }
-}
-
-/// What a snapshot says of one endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Standing {
-    serial: u64,
-    rank: Option<Rank>,
-    /// As configured.
-    weight: u32,
-    /// Sixteenths, within a slow start less than configured.
-    effective_weight: u32,
-    slots: u32,
-    max_sessions: u32,
-}
-
-/// How much an endpoint is preferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Ready,
-    ReadyBackup,
-    Ejected,
-    EjectedBackup,
-    Down,
-    DownBackup,
-}
-
-impl Standing {
-    fn of(endpoint: &Endpoint, slow_start: Duration, now: Seconds) -> Self {
-        let (health, weight) = (endpoint.health(), endpoint.weight());
-        let rank = if endpoint.state() != AdminState::Ready || weight == 0 {
-            None
-        } else {
-            match (endpoint.is_backup(), health.is_down(), health.is_ejected(now)) {
-                (_, false, _) if health.is_no_new() => None,
-                (false, false, false) => Some(Rank::Ready),
-                (true, false, false) => Some(Rank::ReadyBackup),
-                (false, false, true) => Some(Rank::Ejected),
-                (true, false, true) => Some(Rank::EjectedBackup),
-                (false, true, _) => Some(Rank::Down),
-                (true, true, _) => Some(Rank::DownBackup),
-            }
-        };
-        let grown = grown(endpoint, slow_start, now);
-        let share = |whole: u32| match (whole, grown) {
-            (0, _) => 0,
-            (whole, Some((part, of))) => {
-                u32::try_from(u64::from(whole) * u64::from(part) / u64::from(of)).unwrap_or(whole).max(1)
-            }
-            (whole, None) => whole,
-        };
-        Self {
-            serial: endpoint.serial(),
-            rank,
-            weight,
-            effective_weight: share(weight * WEIGHT_SCALE),
-            slots: share(endpoint.max_conn()),
-            max_sessions: endpoint.max_sessions(),
-        }
-    }
-}
-
-/// Returns how far an endpoint is within its slow start: seconds since it came up, of seconds in all.
-fn grown(endpoint: &Endpoint, slow_start: Duration, now: Seconds) -> Option<(u32, u32)> {
-    let lasts = if slow_start.is_zero() { return None } else { Seconds::lasting(slow_start).0 };
-    let since = now.since(endpoint.health().up_since()?).0;
-    (since < lasts).then_some((since, lasts))
-}
-
-/// Returns how much of its weight an endpoint has within its slow start, in percent; `None` outside of it.
-pub(crate) fn throttle(endpoint: &Endpoint, slow_start: Duration, now: Seconds) -> Option<u32> {
-    grown(endpoint, slow_start, now)?;
-    let whole = endpoint.weight() * WEIGHT_SCALE;
-    (Standing::of(endpoint, slow_start, now).effective_weight * 100).checked_div(whole)
 }
 
 impl Tiers {
@@ -303,84 +214,12 @@ impl Tier {
         usize::from(*self.seat_of.get(member)?).checked_sub(1)
     }
 
-    /// Takes a turn by nginx's smooth weighted round robin and returns whose it is, of those that are free.
-    ///
-    /// Exact, turns left out included, for up to 64 endpoints. With more the order was worked out for all of them, and
-    /// the one after an endpoint that is not free has its turn.
-    pub(super) fn in_turn(&self, turns: &Turns, free: impl Fn(&Seat) -> bool) -> Option<usize> {
-        if self.seats.len() == 1 {
-            turns.last.store(self.seats[0].endpoint.serial(), Ordering::Relaxed);
-            return free(&self.seats[0]).then_some(0);
-        }
-        if self.seats.len() <= EXACT_TURNS {
-            return self.exact_turn(turns, free);
-        }
-        let turn = turns.next.fetch_add(1, Ordering::Relaxed);
-        let round = self.schedule();
-        let (before, from) = round.split_at(turn % round.len().max(1));
-        from.iter().chain(before).map(|at| usize::from(*at)).find(|at| free(&self.seats[*at]))
-    }
-
-    fn exact_turn(&self, turns: &Turns, free: impl Fn(&Seat) -> bool) -> Option<usize> {
-        let _turn = turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut best, mut total) = (None, 0);
-        for (at, seat) in self.seats.iter().enumerate().filter(|(_, seat)| free(seat)) {
-            let weight = i32::try_from(seat.weight).unwrap_or(0);
-            total += weight;
-            let ahead = seat.cell.ahead.load(Ordering::Relaxed) + weight;
-            seat.cell.ahead.store(ahead, Ordering::Relaxed);
-            if best.is_none_or(|(_, most)| ahead > most) {
-                best = Some((at, ahead));
-            }
-        }
-        let (at, ahead) = best?;
-        self.seats[at].cell.ahead.store(ahead - total, Ordering::Relaxed);
-        turns.last.store(self.seats[at].endpoint.serial(), Ordering::Relaxed);
-        Some(at)
-    }
-
-    /// Lets turns go on behind the endpoint that had the last one, as with HAProxy, after others came or went. Where
-    /// weights differ they go on from what each is ahead, as with nginx.
-    fn go_on(&self, turns: &Turns, endpoints: &[Arc<Endpoint>]) {
-        if !self.is_even() || self.seats.len() > EXACT_TURNS {
-            return;
-        }
-        let _turn = turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = turns.last.load(Ordering::Relaxed);
-        let upto = endpoints.iter().position(|endpoint| endpoint.serial() == last).map_or(0, |at| at + 1);
-        let had = |seat: &Seat| endpoints[..upto].iter().any(|endpoint| endpoint.serial() == seat.endpoint.serial());
-        let (count, had_count) = (self.seats.len(), self.seats.iter().filter(|seat| had(seat)).count());
-        for seat in &self.seats {
-            let ahead = if had(seat) { had_count as i32 - count as i32 } else { had_count as i32 };
-            let weight = i32::try_from(seat.weight).unwrap_or(0);
-            seat.cell.ahead.store(ahead * weight, Ordering::Relaxed);
-        }
-    }
-
     fn weights(&self) -> Vec<u32> {
         self.seats.iter().map(|seat| seat.weight).collect()
     }
 }
 
 impl Upstream {
-    /// Counts a request that was bound to an endpoint as a turn of it, as Apache's `byrequests` does; nothing where turns
-    /// are not taken, or not by this endpoint now.
-    pub fn count_turn(&self, endpoint: &Endpoint) {
-        if self.config.balance != Balance::RoundRobin {
-            return;
-        }
-        self.renew_tiers(clock::coarse());
-        let tiers = self.tiers.load();
-        let of_endpoint = |tier: &&Tier| tier.seats.iter().any(|seat| seat.endpoint.serial() == endpoint.serial());
-        if let Some(tier) = tiers.tiers.first().filter(|tier| tier.seats.len() <= EXACT_TURNS).filter(of_endpoint) {
-            let _turn = self.turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
-            let weight = |seat: &Seat| i32::try_from(seat.weight).unwrap_or(0);
-            let total: i32 = tier.seats.iter().map(weight).sum();
-            tier.seats.iter().for_each(|seat| _ = seat.cell.ahead.fetch_add(weight(seat), Ordering::Relaxed));
-            endpoint.cell().ahead.fetch_sub(total, Ordering::Relaxed);
-        }
-    }
-
     /// Makes the snapshot anew if something has changed since. Cheap otherwise.
     pub(crate) fn renew_tiers(&self, now: Seconds) {
         let tiers = self.tiers.load();
