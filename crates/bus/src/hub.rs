@@ -74,6 +74,14 @@ impl<S> Hub<S> {
         self.write().remove(id)
     }
 
+    /// Removes a socket if it is the one that is meant, as [`remove`](Self::remove) does. One that came back under the same
+    /// id stays.
+    pub fn remove_if(&self, id: &str, is_meant: impl FnOnce(&S) -> bool) -> Option<Vec<Room>> {
+        let mut inner = self.write();
+        let slot = *inner.ids.get(id)?;
+        if is_meant(&inner.sockets.get(slot)?.socket) { inner.remove(id) } else { None }
+    }
+
     /// Lets a socket join rooms. Returns whether there is one of this id.
     pub fn join(&self, id: &str, rooms: &[Room]) -> bool {
         let mut inner = self.write();

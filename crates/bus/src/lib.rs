@@ -13,6 +13,7 @@ pub mod hub;
 mod local;
 pub mod log;
 mod node;
+pub mod recovery;
 mod redis;
 mod target;
 
@@ -20,8 +21,9 @@ pub use adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 pub use cluster::{Cluster, ClusterOptions, Missing, Sockets};
 pub use emitter::Emitter;
 pub use envelope::{Envelope, Message, SocketInfo};
-pub use local::Local;
+pub use local::{Local, LocalOptions};
 pub use log::{Log, Offset};
 pub use node::NodeId;
+pub use recovery::Recovery;
 pub use redis::{Redis, RedisOptions};
 pub use target::{Flags, Room, Targets};

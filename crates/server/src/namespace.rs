@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use limpet_bus::cluster::{Answers, Cluster, OnAck, Reply, Sockets};
 use limpet_bus::hub::Hub;
+use limpet_bus::recovery::Stamp;
 use limpet_bus::{BusError, ClusterOptions, Flags, Missing, NodeId, Room, SocketInfo, Targets};
 use limpet_proto::socketio::arguments::Arguments;
 use limpet_proto::socketio::packet::Kind;
@@ -308,7 +309,7 @@ impl Namespace {
 }
 
 impl Sockets for Inner {
-    fn broadcast(&self, arguments: &Arguments, targets: &Targets, flags: Flags) {
+    fn broadcast(&self, arguments: &Arguments, targets: &Targets, flags: Flags, _: Stamp) {
         if self.hub.is_empty() {
             return;
         }
