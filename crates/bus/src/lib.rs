@@ -25,5 +25,6 @@ pub use local::{Local, LocalOptions};
 pub use log::{Log, Offset};
 pub use node::NodeId;
 pub use recovery::Recovery;
+pub use redis::streams::{Streams, StreamsOptions};
 pub use redis::{Redis, RedisOptions};
 pub use target::{Flags, Room, Targets};
