@@ -1,8 +1,9 @@
-//! Development commands: `cargo xtask test | bench | fuzz`.
+//! Development commands: `cargo xtask test | bench | chaos | fuzz`.
 //!
 //! Each installs what a fresh Debian machine with Rust and Node lacks, says so, and then runs.
 
 mod bench;
+mod chaos;
 mod fuzz;
 mod install;
 mod run;
@@ -24,6 +25,8 @@ enum Command {
     /// Compares the balancer and the server library with others, side by side.
     #[command(subcommand)]
     Bench(Bench),
+    /// Kills nodes, restarts Redis and cuts connections under clients that must notice nothing; prints a Markdown table.
+    Chaos(chaos::Options),
     /// Feeds the decoders with made-up input, on the stable toolchain.
     Fuzz {
         /// How long each target runs.
@@ -59,6 +62,7 @@ fn main() -> Result<()> {
         Command::Bench(Bench::Proxy { arguments }) => bench::proxy(&arguments),
         Command::Bench(Bench::Server { arguments }) => bench::server(&arguments),
         Command::Bench(Bench::Choose) => bench::choose(),
+        Command::Chaos(options) => chaos::run(&options),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }
