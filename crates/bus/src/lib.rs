@@ -23,5 +23,6 @@ pub use envelope::{Envelope, Message, SocketInfo};
 pub use local::Local;
 pub use log::{Log, Offset};
 pub use node::NodeId;
+pub use redis::streams::{Streams, StreamsOptions};
 pub use redis::{Redis, RedisOptions};
 pub use target::{Flags, Room, Targets};

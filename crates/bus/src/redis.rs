@@ -6,6 +6,9 @@
 
 mod classic;
 mod connection;
+mod message;
+mod open;
+pub(crate) mod streams;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,6 +28,7 @@ use crate::target::Targets;
 pub(crate) use classic::Channels;
 use classic::{Place, Received};
 use connection::{Connections, Listens, RESPONSE_TIMEOUT};
+pub(crate) use open::{Address, Connection, Kept, config};
 
 /// How many requests for ids alone may wait for their answer at a time; more are not answered.
 const MAX_ID_REQUESTS: usize = 1024;

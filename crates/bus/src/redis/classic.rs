@@ -29,7 +29,7 @@ use crate::envelope::Message;
 use crate::node::NodeId;
 use crate::target::{Flags, Room, Targets};
 
-pub(super) use read::{Received, read};
+pub(super) use read::{ReadSocket, Received, event, read};
 
 /// The type of an event's packet.
 const EVENT: u64 = 2;
@@ -253,7 +253,7 @@ struct Said<'a> {
 /// Whom a message means, and how it is sent.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Options {
+pub(in crate::redis) struct Options {
     rooms: Vec<Name>,
     except: Vec<Name>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -275,7 +275,7 @@ struct WrittenFlags {
 /// The name of a room. Node has rooms that are numbers; on the channels they are text.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Name {
+pub(in crate::redis) enum Name {
     Text(Room),
     Number(serde_json::Number),
 }
@@ -290,7 +290,7 @@ impl From<Name> for Room {
 }
 
 impl Options {
-    fn of(targets: &Targets, flags: Option<Flags>) -> Self {
+    pub(in crate::redis) fn of(targets: &Targets, flags: Option<Flags>) -> Self {
         let names = |rooms: &[Room]| rooms.iter().cloned().map(Name::Text).collect();
         let flags = flags.map(|flags| WrittenFlags {
             volatile: flags.volatile.then_some(true),
@@ -300,7 +300,7 @@ impl Options {
         Self { rooms: names(&targets.rooms), except: names(&targets.except), flags }
     }
 
-    fn flags(&self) -> Flags {
+    pub(in crate::redis) fn flags(&self) -> Flags {
         let Some(flags) = &self.flags else { return Flags::default() };
         Flags {
             volatile: flags.volatile == Some(true),
@@ -310,7 +310,7 @@ impl Options {
         }
     }
 
-    fn targets(self) -> Targets {
+    pub(in crate::redis) fn targets(self) -> Targets {
         let rooms = |names: Vec<Name>| names.into_iter().map(Room::from).collect();
         Targets { rooms: rooms(self.rooms), except: rooms(self.except) }
     }
@@ -350,14 +350,14 @@ fn unfold(value: &mut Value, attachments: &[Bytes]) {
     }
 }
 
-fn raw(text: Option<&str>) -> Result<&RawValue, BusError> {
+pub(in crate::redis) fn raw(text: Option<&str>) -> Result<&RawValue, BusError> {
     json(text.unwrap_or("null"))
 }
 
-fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, BusError> {
+pub(in crate::redis) fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, BusError> {
     serde_json::from_str(text).map_err(malformed)
 }
 
-fn malformed(what: impl ToString) -> BusError {
+pub(in crate::redis) fn malformed(what: impl ToString) -> BusError {
     BusError::Malformed(what.to_string())
 }
