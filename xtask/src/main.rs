@@ -52,6 +52,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// The bus: what events cost the nodes of a cluster, against Node's adapters and socketioxide's.
+    Bus {
+        /// Arguments for the bench program.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// The choice of an endpoint: nanoseconds by algorithm and number of endpoints.
     Choose,
 }
@@ -61,6 +67,7 @@ fn main() -> Result<()> {
         Command::Test { .. } => test::run(&words_after("test")),
         Command::Bench(Bench::Proxy { arguments }) => bench::proxy(&arguments),
         Command::Bench(Bench::Server { arguments }) => bench::server(&arguments),
+        Command::Bench(Bench::Bus { arguments }) => bench::bus(&arguments),
         Command::Bench(Bench::Choose) => bench::choose(),
         Command::Chaos(options) => chaos::run(&options),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),

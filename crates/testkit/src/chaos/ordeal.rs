@@ -57,6 +57,15 @@ impl Ordeal {
         }
     }
 
+    /// Some cuts are many small things, and a cut of all is noticed by some after a heartbeat only.
+    fn scaled(self, (least, most): (Duration, Duration)) -> (Duration, Duration) {
+        match self {
+            Self::Cut => (least / 4, most / 4),
+            Self::CutAll => (least * 2, most * 2),
+            Self::Kill | Self::KillPublishers | Self::Roll => (least, most),
+        }
+    }
+
     pub(super) fn cuts(self) -> bool {
         matches!(self, Self::Cut | Self::CutAll)
     }
@@ -69,7 +78,7 @@ pub(super) fn inflict(stage: &mut Stage, settings: &Settings) -> Result<usize> {
     let mut blows = 0;
     let mut redis_is_due = settings.restarts_redis;
     while began.elapsed() < settings.duration || blows == 0 {
-        pause(&mut random, settings.pause);
+        pause(&mut random, settings.ordeal.scaled(settings.pause));
         let restarts_redis = redis_is_due && began.elapsed() >= settings.duration / 2;
         redis_is_due &= !restarts_redis;
         strike(stage, settings, blows, restarts_redis, &mut random)?;
