@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use limpet_proto::socketio::arguments::Arguments;
 use tokio::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 use crate::envelope::{Envelope, Message, RequestId, SocketInfo, request_id};
 use crate::log::Log;
 use crate::node::NodeId;
+use crate::recovery::{Holding, Recovery, Snapshot, Stamp};
 use crate::target::{Flags, Room, Targets};
 
 mod request;
@@ -30,8 +32,9 @@ pub type OnAck = dyn Fn(Arguments) + Send + Sync;
 
 /// The sockets of a namespace on this node. Nothing here waits.
 pub trait Sockets: Send + Sync + 'static {
-    /// Sends an event.
-    fn broadcast(&self, arguments: &Arguments, targets: &Targets, flags: Flags);
+    /// Sends an event. The offset of its stamp, if it has one, is written behind its arguments as one more text. A socket
+    /// that holds a session asks [`Holding::admit`] first.
+    fn broadcast(&self, arguments: &Arguments, targets: &Targets, flags: Flags, stamp: Stamp);
 
     /// Sends an event that is to be acknowledged, and returns to how many. Acknowledgements are passed on while somebody
     /// else holds `on_ack`: keep it weakly.
@@ -54,6 +57,18 @@ pub trait Sockets: Send + Sync + 'static {
 
     /// Takes an event of another server.
     fn server_side_emit(&self, node: &NodeId, arguments: Arguments, reply: Option<Reply>);
+
+    /// Returns what is to be kept of the socket that has this session; `None` if it is not in the hub.
+    fn snapshot(&self, holding: &Holding) -> Option<Snapshot> {
+        let _ = holding;
+        None
+    }
+
+    /// Closes the socket that has this session, since its client is connected elsewhere: as if its transport had closed.
+    /// The client hears nothing. [`Recovery::end`] need not be called.
+    fn fenced(&self, holding: &Holding) {
+        let _ = holding;
+    }
 }
 
 /// One namespace on one node, among the others.
@@ -198,7 +213,7 @@ impl Cluster {
         let sockets = self.sockets.upgrade();
         if flags.local || self.link.get().is_none() {
             if let Some(sockets) = sockets {
-                sockets.broadcast(&arguments, &targets, flags);
+                sockets.broadcast(&arguments, &targets, flags, Stamp::None);
             }
             return Ok(());
         }
@@ -210,7 +225,7 @@ impl Cluster {
         if (!is_ordered || published.is_err())
             && let Some(sockets) = sockets
         {
-            sockets.broadcast(&arguments, &targets, flags);
+            sockets.broadcast(&arguments, &targets, flags, Stamp::None);
         }
         published
     }
@@ -239,6 +254,30 @@ impl Cluster {
         let missing_nodes = request.missing();
         let Kind::Broadcast { clients, answers, .. } = request.kind else { return Acks::default() };
         Acks { missing: clients.saturating_sub(answers.len()), answers, missing_nodes, error }
+    }
+
+    /// Sends an event to sockets of all nodes, at once; what is returned ends when the bus has it, so that it is not lost
+    /// with this node. With recovery, an event that the bus does not take reaches nobody.
+    ///
+    /// # Errors
+    /// As [`Link::publish_confirmed`].
+    pub fn broadcast_confirmed(
+        &self,
+        arguments: Arguments,
+        targets: Targets,
+        flags: Flags,
+    ) -> BoxFuture<'static, Result<(), BusError>> {
+        Box::pin(std::future::ready(self.broadcast(arguments, targets, flags)))
+    }
+
+    /// Does something when what this node published before has reached its own sockets: at once, without a log.
+    pub fn in_order(&self, action: impl FnOnce() + Send + 'static) {
+        action();
+    }
+
+    /// Returns what brings clients back; `None` if they do not recover.
+    pub fn recovery(&self) -> Option<&Recovery> {
+        None
     }
 
     /// Lets sockets of all nodes join rooms.
@@ -402,7 +441,7 @@ impl Cluster {
             Message::Hello | Message::Heartbeat => {}
             Message::Broadcast { arguments, targets, flags, request: None } if !is_own || self.log.get().is_some() => {
                 if let Some(sockets) = self.sockets.upgrade() {
-                    sockets.broadcast(&arguments, &targets, flags);
+                    sockets.broadcast(&arguments, &targets, flags, Stamp::None);
                 }
             }
             _ if is_own => {}

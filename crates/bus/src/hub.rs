@@ -69,6 +69,38 @@ impl<S> Hub<S> {
         inner.ids.insert(id, slot);
     }
 
+    /// Adds a socket with its rooms. One of the same id is replaced if the function says so; if it does not, nothing is
+    /// done. Returns whether the socket was added, and the one that was replaced.
+    pub fn insert_over(
+        &self,
+        id: impl Into<Room>,
+        socket: S,
+        rooms: &[Room],
+        may_replace: impl FnOnce(&S) -> bool,
+    ) -> (bool, Option<S>) {
+        let id = id.into();
+        let mut inner = self.write();
+        let other = inner.ids.get(&id).and_then(|slot| inner.sockets.get(*slot));
+        if other.is_some_and(|other| !may_replace(&other.socket)) {
+            return (false, None);
+        }
+        let replaced = inner.take(&id).map(|(_, socket)| socket);
+        let slot = inner.sockets.insert(Entry { id: id.clone(), socket, rooms: Vec::new() });
+        inner.ids.insert(id, slot);
+        for room in rooms {
+            inner.join(slot, room);
+        }
+        (true, replaced)
+    }
+
+    /// Removes a socket as [`remove`](Self::remove) does, if it is the one that the function means: another one may have
+    /// its id by now.
+    pub fn remove_if(&self, id: &str, is_meant: impl FnOnce(&S) -> bool) -> Option<Vec<Room>> {
+        let mut inner = self.write();
+        let entry = inner.ids.get(id).and_then(|slot| inner.sockets.get(*slot))?;
+        if is_meant(&entry.socket) { inner.remove(id) } else { None }
+    }
+
     /// Removes a socket and returns the rooms that it was in, its own first; `None` if there is none of this id.
     pub fn remove(&self, id: &str) -> Option<Vec<Room>> {
         self.write().remove(id)
@@ -195,14 +227,17 @@ impl<S: Clone> Hub<S> {
 
 impl<S> Inner<S> {
     fn remove(&mut self, id: &str) -> Option<Vec<Room>> {
+        self.take(id).map(|(rooms, _)| rooms)
+    }
+
+    fn take(&mut self, id: &str) -> Option<(Vec<Room>, S)> {
         let slot = self.ids.remove(id)?;
         let entry = self.sockets.get(slot)?;
         let rooms = self.rooms_of(entry);
         while let Some(seat) = self.sockets.get(slot).and_then(|entry| entry.rooms.last().copied()) {
             self.stand_up(slot, seat);
         }
-        self.sockets.remove(slot);
-        Some(rooms)
+        Some((rooms, self.sockets.remove(slot)?.socket))
     }
 
     fn join(&mut self, slot: u32, name: &Room) {

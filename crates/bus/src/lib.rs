@@ -13,6 +13,7 @@ pub mod hub;
 mod local;
 pub mod log;
 mod node;
+pub mod recovery;
 mod redis;
 mod target;
 
@@ -23,6 +24,7 @@ pub use envelope::{Envelope, Message, SocketInfo};
 pub use local::Local;
 pub use log::{Log, Offset};
 pub use node::NodeId;
+pub use recovery::Recovery;
 pub use redis::streams::{Streams, StreamsOptions};
 pub use redis::{Redis, RedisOptions};
 pub use target::{Flags, Room, Targets};

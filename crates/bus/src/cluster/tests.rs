@@ -29,7 +29,7 @@ impl Node {
 }
 
 impl Sockets for Node {
-    fn broadcast(&self, arguments: &Arguments, targets: &Targets, _: Flags) {
+    fn broadcast(&self, arguments: &Arguments, targets: &Targets, _: Flags, _: Stamp) {
         self.note(format!("{} to {}", arguments.text(), targets.rooms.join(",")));
     }
 

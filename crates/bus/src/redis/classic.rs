@@ -334,7 +334,7 @@ fn plain(arguments: &Arguments) -> Result<Vec<Value>, BusError> {
     Ok(list)
 }
 
-fn unfold(value: &mut Value, attachments: &[Bytes]) {
+pub(in crate::redis) fn unfold(value: &mut Value, attachments: &[Bytes]) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| unfold(item, attachments)),
         Value::Object(object) => {

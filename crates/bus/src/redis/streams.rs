@@ -9,9 +9,13 @@
 pub(super) mod entry;
 mod feed;
 mod health;
+mod history;
+mod log;
 pub(super) mod names;
 mod reader;
 mod repeats;
+mod session;
+mod sessions;
 mod writer;
 
 use std::fmt;
@@ -30,12 +34,16 @@ use super::message;
 use super::{Address, Kept};
 use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 use crate::envelope::Message;
+use crate::log::Log;
 use crate::node::NodeId;
 use feed::{Feed, Member, give};
 use health::Counts;
+use history::History;
+use log::StreamsLog;
 use names::Names;
 use reader::Reader;
 use repeats::Repeats;
+use sessions::Sessions;
 use writer::Writer;
 
 /// How long Redis may take to confirm what is published. A Redis that stands still for less causes no repeats.
@@ -103,6 +111,8 @@ struct Shared {
     streams: Arc<StreamSet>,
     writers: Vec<Writer>,
     channels: Connections,
+    /// For sessions and the past.
+    keeping: Kept,
     /// Whether nodes get back their own messages.
     has_log: Arc<AtomicBool>,
     /// Readers end when it is dropped.
@@ -139,6 +149,7 @@ impl Streams {
     pub async fn connect_with(url: &str, options: StreamsOptions) -> Result<Self, BusError> {
         let address = Address::parse(url)?;
         let writing = Kept::connect_with(address.clone(), Some(WRITE_TIMEOUT)).await.map_err(failed)?;
+        let keeping = Kept::connect(address.clone()).await.map_err(failed)?;
         let counts = Arc::new(Counts::default());
         let has_log = Arc::new(AtomicBool::new(false));
         let (alive, gone) = watch::channel(());
@@ -169,7 +180,7 @@ impl Streams {
         for reader in readers {
             tokio::spawn(reader.run(gone.clone()));
         }
-        Ok(Self(Arc::new(Shared { options, streams, writers, channels, has_log, _alive: alive })))
+        Ok(Self(Arc::new(Shared { options, streams, writers, channels, keeping, has_log, _alive: alive })))
     }
 }
 
@@ -187,6 +198,15 @@ impl Adapter for Streams {
         let member = Arc::new(Member { namespace: namespace.into(), node, receiver });
         self.0.streams.feed(namespace).join(member.clone());
         Ok(Box::new(StreamsLink { shared: self.0.clone(), member, listening }))
+    }
+
+    fn log(&self, retention: Duration) -> Option<Arc<dyn Log>> {
+        let Shared { options, streams, keeping, has_log, .. } = &*self.0;
+        has_log.store(true, Ordering::Relaxed);
+        let history = History { connection: keeping.clone(), counts: streams.counts.clone() };
+        let prefix = options.session_prefix.as_str().into();
+        let sessions = Sessions { connection: keeping.clone(), prefix, retention };
+        Some(Arc::new(StreamsLog { streams: streams.clone(), history, sessions }))
     }
 }
 

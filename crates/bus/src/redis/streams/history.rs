@@ -1,0 +1,91 @@
+//! Decides what a part of a stream holds for those who missed it: the broadcasts of one namespace, each once, and whether
+//! the stream still has everything.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::entry::Entry as Raw;
+use super::failed;
+use super::health::Counts;
+use super::reader::{info, look, range};
+use super::repeats::Repeats;
+use crate::adapter::BusError;
+use crate::envelope::Message;
+use crate::log::{Entry, Offset, Stretch};
+use crate::redis::Kept;
+
+/// How many entries are read in one go.
+const PAGE: u64 = 1000;
+
+/// How many entries of a stream are read for one client; one that has missed more gets a fresh session.
+const MAX_READ: usize = 200_000;
+
+/// What reads the past of streams.
+#[derive(Clone)]
+pub(super) struct History {
+    pub(super) connection: Kept,
+    pub(super) counts: Arc<Counts>,
+}
+
+impl History {
+    /// Reads the broadcasts of a namespace behind `after`, up to and with `upto`.
+    pub(super) async fn read(
+        &self,
+        stream: &str,
+        namespace: &str,
+        after: Offset,
+        upto: Offset,
+    ) -> Result<Stretch, BusError> {
+        let mut connection = self.connection.clone();
+        let mut found = Stretch { entries: Vec::new(), is_whole: true };
+        let mut repeats = Repeats::default();
+        let mut place = after;
+        let mut read = 0;
+        while place < upto {
+            let page = range(&mut connection, stream, place, upto, PAGE).await.map_err(failed)?;
+            // Asked behind the page: what was there then was there before.
+            let info = info(&mut connection, stream).await.map_err(failed)?;
+            let is_full = page.len() as u64 == PAGE;
+            read += page.len();
+            found.is_whole &= info.reaches_back_to(place) && info.last >= upto && read <= MAX_READ;
+            if !found.is_whole {
+                break;
+            }
+            for raw in page {
+                place = raw.offset;
+                found.is_whole &= !raw.is_loss;
+                if let Some(mark) = raw.mark() {
+                    if let Some(behind) = repeats.look_behind(mark, after) {
+                        look(&mut connection, stream, behind, after, &mut repeats).await.map_err(failed)?;
+                    }
+                    if !repeats.is_new(mark) {
+                        continue;
+                    }
+                }
+                if raw.is_broadcast() && raw.namespace() == namespace {
+                    found.entries.extend(self.broadcast(raw));
+                }
+            }
+            if !is_full {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    fn broadcast(&self, raw: Raw) -> Option<Entry> {
+        let offset = raw.offset;
+        match raw.read() {
+            Ok((_, Message::Broadcast { arguments, targets, flags, request: None })) => {
+                Some(Entry { offset, arguments, targets, flags })
+            }
+            Ok(_) => None,
+            // It was dropped when it came, too.
+            Err(error) => {
+                self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(%offset, %error, "an entry of the stream is dropped");
+                None
+            }
+        }
+    }
+}
