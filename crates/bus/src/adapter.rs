@@ -12,7 +12,9 @@
 //! 4. Say in [`Link::peers`] who would have to answer now. An adapter that knows only how many says how many.
 //! 5. Call [`Receiver::left`] when a node is known to be gone, so that nobody waits for its answers.
 //! 6. An adapter that can keep what was published may offer a [`Log`], by which clients recover what they missed. Most do
-//!    not.
+//!    not. Then every node gets back its own broadcasts that ask for no acknowledgement, and its own [`Message::Join`],
+//!    [`Message::Leave`] and [`Message::Disconnect`], all in one order that is the same for all nodes: it does them when
+//!    they come. Broadcasts that are kept have an [`Offset`]; volatile ones need none. What has come twice is dropped by its offset.
 //!
 //! [`Envelope::to_bytes`] and [`Envelope::from_bytes`] turn what is carried into bytes, for adapters whose format is
 //! nobody else's business. `examples/tcp_adapter.rs` is a whole adapter over plain TCP.

@@ -93,17 +93,17 @@ impl<S> Hub<S> {
         (true, replaced)
     }
 
-    /// Removes a socket as [`remove`](Self::remove) does, if it is the one that the function means: another one may have
-    /// its id by now.
-    pub fn remove_if(&self, id: &str, is_meant: impl FnOnce(&S) -> bool) -> Option<Vec<Room>> {
-        let mut inner = self.write();
-        let entry = inner.ids.get(id).and_then(|slot| inner.sockets.get(*slot))?;
-        if is_meant(&entry.socket) { inner.remove(id) } else { None }
-    }
-
     /// Removes a socket and returns the rooms that it was in, its own first; `None` if there is none of this id.
     pub fn remove(&self, id: &str) -> Option<Vec<Room>> {
         self.write().remove(id)
+    }
+
+    /// Removes a socket if it is the one that is meant, as [`remove`](Self::remove) does. One that came back under the same
+    /// id stays.
+    pub fn remove_if(&self, id: &str, is_meant: impl FnOnce(&S) -> bool) -> Option<Vec<Room>> {
+        let mut inner = self.write();
+        let slot = *inner.ids.get(id)?;
+        if is_meant(&inner.sockets.get(slot)?.socket) { inner.remove(id) } else { None }
     }
 
     /// Lets a socket join rooms. Returns whether there is one of this id.

@@ -21,7 +21,7 @@ pub use adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 pub use cluster::{Cluster, ClusterOptions, Missing, Sockets};
 pub use emitter::Emitter;
 pub use envelope::{Envelope, Message, SocketInfo};
-pub use local::Local;
+pub use local::{Local, LocalOptions};
 pub use log::{Log, Offset};
 pub use node::NodeId;
 pub use recovery::Recovery;

@@ -1,18 +1,20 @@
 //! Servers whose clients recover, with the command line and the commands of `tests/peers/node/recovery-node.js`, so that
 //! one suite judges both. Prints `listening PORT PORT ...`; the end of standard input ends it.
 //!
-//! `recovery_node [--nodes 2] [--run-middlewares] [--parser msgpack] [--away MS] [--queue MESSAGES]`
+//! `recovery_node [--redis redis://127.0.0.1:6379] [--name 0] [--nodes 2] [--run-middlewares] [--parser msgpack]
+//! [--away MS]`
 //!
-//! The nodes are joined by the local bus. Besides, `stop n` closes a node.
+//! The nodes are joined by the local bus, or by Redis Streams. Besides, `stop n` closes a node.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use limpet_server::engine;
+use limpet_bus::Streams;
 use limpet_server::{
-    Ack, Broadcast, ConnectError, Event, Listening, Local, Namespace, NodeId, Options, Parser, Recovery, Server, Socket,
+    Ack, Adapter, Broadcast, ConnectError, Event, Listening, Local, Namespace, NodeId, Options, Parser, Recovery,
+    Server, Socket,
 };
 use rmpv::Value;
 use serde::Deserialize;
@@ -29,10 +31,12 @@ struct Known {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (mut nodes, mut options) = (1, Options { recovery: Some(Recovery::default()), ..Options::default() });
+    let (mut nodes, mut options) = (1, Options::default());
     options.engine.ping_interval = Duration::from_secs(1);
     options.engine.ping_timeout = Duration::from_secs(2);
     let mut recovery = Recovery::default();
+    let mut adapter: Arc<dyn Adapter> = Arc::new(Local::new());
+    let mut first = 0;
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
@@ -42,19 +46,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--parser" if value()? == "msgpack" => options.parser = Parser::Msgpack,
             "--parser" => {}
             "--away" => recovery.max_disconnection = Duration::from_millis(value()?.parse()?),
-            "--queue" => options.engine.max_queued_messages = value()?.parse()?,
+            "--redis" => adapter = Arc::new(Streams::connect(&value()?).await?),
+            "--name" => first = value()?.parse()?,
             "--end-with-stdin" => {}
             other => return Err(format!("unknown: {other}").into()),
         }
     }
-    let (bus, known) = (Local::new(), Arc::new(Known::default()));
+    let known = Arc::new(Known::default());
     let mut ports = Vec::new();
-    for node in 0..nodes {
+    for node in first..first + nodes {
         let options = Options {
-            adapter: Arc::new(bus.clone()),
+            adapter: adapter.clone(),
             node: NodeId::from(format!("{node}")),
             recovery: Some(recovery.clone()),
-            engine: engine::Options { ..options.engine.clone() },
             ..options.clone()
         };
         let io = Server::new(options);
