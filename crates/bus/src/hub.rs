@@ -89,7 +89,9 @@ impl<S> Hub<S> {
         let id = id.into();
         let mut inner = self.write();
         inner.remove(&id);
-        inner.add(id, socket);
+        let slot = inner.sockets.insert(Entry { id: id.clone(), socket, rooms: Vec::new() });
+        inner.watcher.tell(&id, RoomKind::Private, true);
+        inner.ids.insert(id, slot);
     }
 
     /// Adds a socket with its rooms. One of the same id is replaced if the function says so; if it does not, nothing is
@@ -108,7 +110,9 @@ impl<S> Hub<S> {
             return (false, None);
         }
         let replaced = inner.take(&id).map(|(_, socket)| socket);
-        let slot = inner.add(id, socket);
+        let slot = inner.sockets.insert(Entry { id: id.clone(), socket, rooms: Vec::new() });
+        inner.watcher.tell(&id, RoomKind::Private, true);
+        inner.ids.insert(id, slot);
         for room in rooms {
             inner.join(slot, room);
         }
@@ -263,13 +267,6 @@ impl<S: Clone> Hub<S> {
 }
 
 impl<S> Inner<S> {
-    fn add(&mut self, id: Room, socket: S) -> u32 {
-        let slot = self.sockets.insert(Entry { id: id.clone(), socket, rooms: Vec::new() });
-        self.watcher.tell(&id, RoomKind::Private, true);
-        self.ids.insert(id, slot);
-        slot
-    }
-
     fn remove(&mut self, id: &str) -> Option<Vec<Room>> {
         self.take(id).map(|(rooms, _)| rooms)
     }
@@ -281,11 +278,10 @@ impl<S> Inner<S> {
         while let Some(seat) = self.sockets.get(slot).and_then(|entry| entry.rooms.last().copied()) {
             self.stand_up(slot, seat);
         }
-        let socket = self.sockets.remove(slot)?.socket;
         if let Some(id) = rooms.first() {
             self.watcher.tell(id, RoomKind::Private, false);
         }
-        Some((rooms, socket))
+        Some((rooms, self.sockets.remove(slot)?.socket))
     }
 
     fn join(&mut self, slot: u32, name: &Room) {
