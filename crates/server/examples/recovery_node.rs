@@ -32,8 +32,8 @@ struct Known {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut nodes, mut options) = (1, Options::default());
-    options.engine.ping_interval = Duration::from_secs(1);
-    options.engine.ping_timeout = Duration::from_secs(2);
+    options.engine.ping_interval = Duration::from_millis(500);
+    options.engine.ping_timeout = Duration::from_millis(1500);
     let mut recovery = Recovery::default();
     let mut adapter: Arc<dyn Adapter> = Arc::new(Local::new());
     let mut first = 0;

@@ -1,7 +1,6 @@
 //! What applications see of clients that come back, and what they do not see.
 
 #[path = "api/script.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "another suite uses the rest")]
 mod script;
 
 use std::sync::{Arc, Mutex};

@@ -2,7 +2,6 @@
 //! from one that was killed.
 
 #[path = "api/script.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "another suite uses the rest")]
 mod script;
 
 use std::process::{Command, Stdio};

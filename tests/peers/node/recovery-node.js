@@ -24,8 +24,8 @@ const opts = options({
   away: 120000,
   "run-middlewares": false,
   parser: "json",
-  "ping-interval": 1000,
-  "ping-timeout": 2000,
+  "ping-interval": 500,
+  "ping-timeout": 1500,
   "end-with-stdin": false,
 });
 if (opts["end-with-stdin"]) endWithStdin();
