@@ -555,15 +555,15 @@ impl Receiver for Ear {
         }
     }
 
-    fn has_room(&self, room: &str) -> bool {
-        let sockets = self.0.upgrade().and_then(|cluster| cluster.sockets.upgrade());
-        sockets.is_none_or(|sockets| sockets.has_room(room))
-    }
-
     fn advance(&self, offset: Offset) {
         if let Some(cluster) = self.0.upgrade() {
             cluster.advance(offset);
         }
+    }
+
+    fn has_room(&self, room: &str) -> bool {
+        let sockets = self.0.upgrade().and_then(|cluster| cluster.sockets.upgrade());
+        sockets.is_none_or(|sockets| sockets.has_room(room))
     }
 
     fn left(&self, node: &NodeId) {

@@ -98,9 +98,9 @@ impl Node {
         let [_, .., low, lower] = std::process::id().to_be_bytes();
         let ip = Ipv4Addr::new(127, 83, low, lower);
         // Both are free for an instant.
-        let (clients, bus) = (TcpListener::bind((ip, 0))?, TcpListener::bind((ip, 0))?);
-        let (address, bus) = (clients.local_addr()?, bus.local_addr()?.port());
-        drop(clients);
+        let bound = (TcpListener::bind((ip, 0))?, TcpListener::bind((ip, 0))?);
+        let (address, bus) = (bound.0.local_addr()?, bound.1.local_addr()?.port());
+        drop(bound);
         let mut command = Command::new(program("redis-server"));
         command.args(["--bind", &ip.to_string(), "--port", &address.port().to_string()]);
         command.args([

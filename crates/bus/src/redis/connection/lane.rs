@@ -40,6 +40,16 @@ impl Lane {
         Ok(Self { connection: topology.connect(to, &config).await?, is_broken })
     }
 
+    /// Returns the name of this run of Redis; nothing if this user may not ask.
+    pub(super) async fn run(&mut self) -> RedisResult<String> {
+        let answer: RedisResult<String> = cmd("INFO").arg("server").query_async(&mut self.connection).await;
+        match answer {
+            Ok(info) => Ok(info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().to_owned()),
+            Err(error) if error.is_io_error() => Err(error),
+            Err(_) => Ok(String::new()),
+        }
+    }
+
     /// Whether nothing can be sent any more.
     pub(super) fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Relaxed)

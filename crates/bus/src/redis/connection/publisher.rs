@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, Value, cmd};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Duration, Instant, sleep};
 
 use super::lane::{Lane, answer, is_for_later};
 use super::topology::{To, Topology};
@@ -17,6 +17,10 @@ use crate::redis::open::Address;
 
 /// How many messages leave in one go.
 const BATCH: usize = 256;
+
+/// How long nothing leaves after Redis was restarted or another one took its place: until the other nodes, Node's too,
+/// listen again. What is published before they do reaches nobody.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What it is called in the log.
 const PART: &str = "publishing";
@@ -91,8 +95,13 @@ impl Size {
 pub(super) fn start(address: Address, bounds: Bounds, meter: Arc<Meter>) -> Queue {
     let (sender, waiting) = mpsc::unbounded_channel();
     let size = Arc::new(Size::default());
-    let publisher =
-        Publisher { topology: Topology::new(address), lanes: HashMap::new(), size: size.clone(), meter: meter.clone() };
+    let publisher = Publisher {
+        topology: Topology::new(address),
+        lanes: HashMap::new(),
+        runs: HashMap::new(),
+        size: size.clone(),
+        meter: meter.clone(),
+    };
     tokio::spawn(publisher.run(waiting));
     Queue { sender, bounds, size, meter }
 }
@@ -101,6 +110,8 @@ struct Publisher {
     topology: Topology,
     /// At most one for each master of a cluster, and one for plain channels.
     lanes: HashMap<To, Lane>,
+    /// Which run of Redis each led to; as many.
+    runs: HashMap<To, String>,
     size: Arc<Size>,
     meter: Arc<Meter>,
 }
@@ -186,7 +197,11 @@ impl Publisher {
         if let Some(lane) = self.lanes.get(to) {
             return Ok(lane.clone());
         }
-        let lane = Lane::connect(&self.topology, to, |_| ()).await?;
+        let mut lane = Lane::connect(&self.topology, to, |_| ()).await?;
+        let run = answer(&self.meter, PART, lane.run()).await?;
+        if self.runs.insert(to.clone(), run.clone()).is_some_and(|known| known != run) {
+            sleep(GRACE).await;
+        }
         Ok(self.lanes.entry(to.clone()).or_insert(lane).clone())
     }
 
