@@ -15,7 +15,6 @@ use super::{Holding, Snapshot};
 use crate::log::{Hold, Offset, Refreshed};
 use crate::target::Room;
 
-
 /// How long a change waits for others.
 pub(super) const WRITE_BEHIND: Duration = Duration::from_millis(100);
 
