@@ -96,6 +96,7 @@ mod error;
 mod event;
 mod handler;
 mod handshake;
+mod health;
 mod mount;
 mod namespace;
 mod options;

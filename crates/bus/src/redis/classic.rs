@@ -82,6 +82,16 @@ impl Channels {
         &self.request
     }
 
+    /// The channel of broadcasts to all rooms, or several.
+    pub(super) fn broadcast(&self) -> &str {
+        &self.broadcast
+    }
+
+    /// The channel of broadcasts to one room.
+    pub(super) fn broadcast_to(&self, room: &str) -> String {
+        format!("{}{room}#", self.broadcast)
+    }
+
     /// The pattern that all broadcasts of the namespace match. A namespace may hold what has a meaning in patterns.
     pub(super) fn pattern(&self) -> String {
         let mut pattern = String::with_capacity(self.broadcast.len() + 1);
@@ -326,7 +336,7 @@ fn pack(body: &impl Serialize, arguments: &Arguments) -> Vec<u8> {
 }
 
 /// Returns arguments for JSON, where bytes have no place: they become what Node's buffers become there.
-fn plain(arguments: &Arguments) -> Result<Vec<Value>, BusError> {
+pub(in crate::redis) fn plain(arguments: &Arguments) -> Result<Vec<Value>, BusError> {
     let mut list: Vec<Value> = serde_json::from_str(arguments.text()).map_err(malformed)?;
     if !arguments.attachments().is_empty() {
         list.iter_mut().for_each(|value| unfold(value, arguments.attachments()));

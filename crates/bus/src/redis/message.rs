@@ -169,6 +169,15 @@ impl Written {
         Some(bytes)
     }
 
+    /// Returns the whole message: as JSON, or as msgpack if there are bytes in it.
+    pub(super) fn to_json_or_msgpack(&self, node: &NodeId, namespace: &str) -> Result<Vec<u8>, BusError> {
+        if !self.attachments.is_empty() {
+            return self.to_msgpack(node, namespace);
+        }
+        let (uid, nsp) = (node.as_str().into(), namespace.into());
+        serde_json::to_vec(&Whole { uid, nsp, kind: self.kind, data: Some(raw(Some(&self.data))?) }).map_err(malformed)
+    }
+
     /// Returns the whole message as msgpack.
     pub(super) fn to_msgpack(&self, node: &NodeId, namespace: &str) -> Result<Vec<u8>, BusError> {
         let whole = Whole {

@@ -118,6 +118,11 @@ impl Address {
         matches!(self.kind, Kind::Cluster { .. })
     }
 
+    /// Whether others may take the place of the master.
+    pub(crate) fn is_sentinel(&self) -> bool {
+        matches!(self.kind, Kind::Sentinel(_))
+    }
+
     /// Connects for commands. An answer may take `response_timeout`, which `None` makes endless: for commands that wait.
     pub(crate) async fn connect(&self, response_timeout: Option<Duration>) -> RedisResult<Connection> {
         let Kind::Cluster { seeds, tls } = &self.kind else {

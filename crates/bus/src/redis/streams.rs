@@ -12,6 +12,7 @@ mod health;
 mod history;
 mod log;
 pub(super) mod names;
+mod patience;
 mod reader;
 mod repeats;
 mod session;
@@ -29,7 +30,7 @@ use futures_util::future::BoxFuture;
 use redis::RedisError;
 use tokio::sync::{oneshot, watch};
 
-use super::connection::{Connections, Listens, RESPONSE_TIMEOUT};
+use super::connection::{Bounds, Connections, How, Published, Subscription};
 use super::message;
 use super::{Address, Kept};
 use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
@@ -41,6 +42,7 @@ use health::Counts;
 use history::History;
 use log::StreamsLog;
 use names::Names;
+use patience::Patient;
 use reader::Reader;
 use repeats::Repeats;
 use sessions::Sessions;
@@ -112,7 +114,7 @@ struct Shared {
     writers: Vec<Writer>,
     channels: Connections,
     /// For sessions and the past.
-    keeping: Kept,
+    keeping: Patient,
     /// Whether nodes get back their own messages.
     has_log: Arc<AtomicBool>,
     /// Readers end when it is dropped.
@@ -129,8 +131,7 @@ struct StreamSet {
 struct StreamsLink {
     shared: Arc<Shared>,
     member: Arc<Member>,
-    /// Whether Redis has agreed that this node listens.
-    listening: watch::Receiver<bool>,
+    listens: Vec<Subscription>,
 }
 
 impl Streams {
@@ -149,7 +150,7 @@ impl Streams {
     pub async fn connect_with(url: &str, options: StreamsOptions) -> Result<Self, BusError> {
         let address = Address::parse(url)?;
         let writing = Kept::connect_with(address.clone(), Some(WRITE_TIMEOUT)).await.map_err(failed)?;
-        let keeping = Kept::connect(address.clone()).await.map_err(failed)?;
+        let keeping = Patient(Kept::connect(address.clone()).await.map_err(failed)?);
         let counts = Arc::new(Counts::default());
         let has_log = Arc::new(AtomicBool::new(false));
         let (alive, gone) = watch::channel(());
@@ -175,8 +176,9 @@ impl Streams {
         }
         let streams = Arc::new(StreamSet { names, feeds, counts });
         let hears = streams.clone();
-        let hear = move |channel: &str, bytes: &Bytes| hears.hear(channel, bytes);
-        let channels = Connections::open(url, options.max_queued, hear).await?;
+        let hear = move |channel: &str, bytes: Bytes| hears.hear(channel, &bytes);
+        let bounds = Bounds { messages: options.max_queued, bytes: options.max_queued_bytes };
+        let channels = Connections::open(address, bounds, Arc::default(), Arc::new(hear)).await?;
         for reader in readers {
             tokio::spawn(reader.run(gone.clone()));
         }
@@ -193,11 +195,12 @@ impl fmt::Debug for Streams {
 impl Adapter for Streams {
     fn join(&self, namespace: &str, node: NodeId, receiver: Arc<dyn Receiver>) -> Result<Box<dyn Link>, BusError> {
         let names = &self.0.streams.names;
-        let channels = vec![names.public(namespace), names.private(namespace, &node)];
-        let listening = self.0.channels.listen(Listens { pattern: None, channels })?;
+        let channels = [names.public(namespace), names.private(namespace, &node)];
+        let listens: Vec<_> = channels.into_iter().map(|name| Subscription::new(How::Channel, name)).collect();
+        listens.iter().for_each(|subscription| self.0.channels.want(subscription.clone()));
         let member = Arc::new(Member { namespace: namespace.into(), node, receiver });
         self.0.streams.feed(namespace).join(member.clone());
-        Ok(Box::new(StreamsLink { shared: self.0.clone(), member, listening }))
+        Ok(Box::new(StreamsLink { shared: self.0.clone(), member, listens }))
     }
 
     fn log(&self, retention: Duration) -> Option<Arc<dyn Log>> {
@@ -230,7 +233,8 @@ impl StreamsLink {
             To::All => streams.names.public(namespace),
             To::Node(to) => streams.names.private(namespace, to),
         };
-        channels.publish(channel, written.to_msgpack(node, namespace)?)
+        let bytes = written.to_msgpack(node, namespace)?;
+        channels.publish(Published { channel, bytes, is_shard: false, taken: None })
     }
 }
 
@@ -267,11 +271,9 @@ impl Link for StreamsLink {
     fn peers(&self) -> BoxFuture<'_, Result<Peers, BusError>> {
         async {
             // Who asks before it listens hears no answer.
-            let mut listening = self.listening.clone();
-            let listens = tokio::time::timeout(RESPONSE_TIMEOUT, listening.wait_for(|listens| *listens)).await;
-            listens.map_err(|late| BusError::Failed(Box::new(late)))?.map_err(|_| BusError::Closed)?;
+            self.shared.channels.confirmed(&self.listens).await?;
             let (Shared { streams, channels, .. }, namespace) = (&*self.shared, &self.member.namespace);
-            let listeners = channels.listeners(&streams.names.public(namespace)).await?;
+            let listeners = channels.listeners(&streams.names.public(namespace), How::Channel).await?;
             // One of them is the connection of this process, which may serve several nodes.
             let own = streams.feed(namespace).members(namespace).len();
             Ok(Peers::Count(listeners.saturating_sub(1) + own.saturating_sub(1)))
@@ -280,14 +282,10 @@ impl Link for StreamsLink {
     }
 
     fn close(&self) {
-        let Member { namespace, node, .. } = &*self.member;
         let Shared { streams, channels, .. } = &*self.shared;
-        let Some(is_last) = streams.feed(namespace).leave(&self.member) else { return };
-        let mut left = vec![streams.names.private(namespace, node)];
-        if is_last {
-            left.push(streams.names.public(namespace));
+        if streams.feed(&self.member.namespace).leave(&self.member).is_some() {
+            self.listens.iter().for_each(|subscription| channels.leave(subscription));
         }
-        channels.unlisten(Listens { pattern: None, channels: left });
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use limpet_bus::cluster::{OnAck, Reply, Sockets};
+use limpet_bus::hub::OnRoom;
 use limpet_bus::recovery::{Holding, Snapshot, Stamp};
 use limpet_bus::{Flags, NodeId, Offset, Room, SocketInfo, Targets};
 use limpet_proto::engineio::message::Message;
@@ -104,6 +105,14 @@ impl Sockets for Inner {
 
     fn rooms(&self) -> Vec<Room> {
         self.hub.room_names()
+    }
+
+    fn has_room(&self, room: &str) -> bool {
+        self.hub.has_room(room)
+    }
+
+    fn watch_rooms(&self, on_room: Box<OnRoom>) {
+        self.hub.watch(on_room);
     }
 
     fn server_side_emit(&self, node: &NodeId, arguments: Arguments, reply: Option<Reply>) {

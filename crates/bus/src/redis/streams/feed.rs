@@ -27,12 +27,14 @@ struct State {
     position: Offset,
     /// The place that the nodes know of, but for those that got something behind it.
     told: Offset,
+    /// Redis is known to have lost something before this place.
+    lost: Offset,
 }
 
 impl Feed {
     /// Begins behind `position`.
     pub(super) fn new(position: Offset) -> Self {
-        Self(Mutex::new(State { members: HashMap::new(), position, told: position }))
+        Self(Mutex::new(State { members: HashMap::new(), position, told: position, lost: Offset::ZERO }))
     }
 
     /// Adds a node, which gets what comes from now on, and tells it from where.
@@ -64,6 +66,17 @@ impl Feed {
     /// Returns up to where the stream was given.
     pub(super) fn position(&self) -> Offset {
         self.lock().position
+    }
+
+    /// Notes that Redis has lost something of what was given.
+    pub(super) fn lose(&self) {
+        let mut state = self.lock();
+        state.lost = state.position;
+    }
+
+    /// Returns whether nothing behind this place is known to be lost.
+    pub(super) fn is_sound(&self, after: Offset) -> bool {
+        after >= self.lock().lost
     }
 
     /// Moves on to an entry, and returns who gets it.

@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering;
 use super::entry::Entry as Raw;
 use super::failed;
 use super::health::Counts;
+use super::patience::Patient;
 use super::reader::{info, look, range};
 use super::repeats::Repeats;
 use crate::adapter::BusError;
 use crate::envelope::Message;
 use crate::log::{Entry, Offset, Stretch};
-use crate::redis::Kept;
 
 /// How many entries are read in one go.
 const PAGE: u64 = 1000;
@@ -23,7 +23,7 @@ const MAX_READ: usize = 200_000;
 /// What reads the past of streams.
 #[derive(Clone)]
 pub(super) struct History {
-    pub(super) connection: Kept,
+    pub(super) connection: Patient,
     pub(super) counts: Arc<Counts>,
 }
 
@@ -36,15 +36,15 @@ impl History {
         after: Offset,
         upto: Offset,
     ) -> Result<Stretch, BusError> {
-        let mut connection = self.connection.clone();
+        let connection = &mut self.connection.clone();
         let mut found = Stretch { entries: Vec::new(), is_whole: true };
         let mut repeats = Repeats::default();
         let mut place = after;
         let mut read = 0;
         while place < upto {
-            let page = range(&mut connection, stream, place, upto, PAGE).await.map_err(failed)?;
+            let page = range(connection, stream, place, upto, PAGE).await.map_err(failed)?;
             // Asked behind the page: what was there then was there before.
-            let info = info(&mut connection, stream).await.map_err(failed)?;
+            let info = info(connection, stream).await.map_err(failed)?;
             let is_full = page.len() as u64 == PAGE;
             read += page.len();
             found.is_whole &= info.reaches_back_to(place) && info.last >= upto && read <= MAX_READ;
@@ -56,7 +56,7 @@ impl History {
                 found.is_whole &= !raw.is_loss;
                 if let Some(mark) = raw.mark() {
                     if let Some(behind) = repeats.look_behind(mark, after) {
-                        look(&mut connection, stream, behind, after, &mut repeats).await.map_err(failed)?;
+                        look(connection, stream, behind, after, &mut repeats).await.map_err(failed)?;
                     }
                     if !repeats.is_new(mark) {
                         continue;

@@ -23,7 +23,12 @@ pub(super) struct StreamsLog {
 impl Log for StreamsLog {
     fn read(&self, namespace: &str, after: Offset, upto: Offset) -> BoxFuture<'_, Result<Stretch, BusError>> {
         let (stream, namespace) = (self.streams.names.stream(namespace), namespace.to_owned());
-        async move { self.history.read(&stream, &namespace, after, upto).await }.boxed()
+        async move {
+            let mut stretch = self.history.read(&stream, &namespace, after, upto).await?;
+            stretch.is_whole &= self.streams.feed(&namespace).is_sound(after);
+            Ok(stretch)
+        }
+        .boxed()
     }
 
     fn save(&self, namespace: &str, session: &Session, lease: &Lease) -> BoxFuture<'_, Result<Hold, BusError>> {

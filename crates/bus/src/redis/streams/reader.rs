@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use redis::aio::ConnectionLike;
 use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -111,6 +112,7 @@ impl Reader {
         if is_there || is_trimmed {
             return Ok(Vec::new());
         }
+        self.feed.lose();
         self.counts.losses.fetch_add(1, Ordering::Relaxed);
         tracing::error!(
             stream = self.stream, last = %*next, end = %info.last,
@@ -168,7 +170,7 @@ impl Reader {
 
 /// Notes what was published behind `after`, up to and with `upto`.
 pub(super) async fn look(
-    connection: &mut Kept,
+    connection: &mut (impl ConnectionLike + Send),
     stream: &str,
     mut after: Offset,
     upto: Offset,
@@ -189,7 +191,7 @@ pub(super) async fn look(
 
 /// Reads entries behind `after`, up to and with `upto`.
 pub(super) async fn range(
-    connection: &mut Kept,
+    connection: &mut (impl ConnectionLike + Send),
     stream: &str,
     after: Offset,
     upto: Offset,
@@ -201,7 +203,7 @@ pub(super) async fn range(
 }
 
 /// Asks what there is to know of a stream.
-pub(super) async fn info(connection: &mut Kept, stream: &str) -> RedisResult<Info> {
+pub(super) async fn info(connection: &mut (impl ConnectionLike + Send), stream: &str) -> RedisResult<Info> {
     match cmd("XINFO").arg("STREAM").arg(stream).query_async(connection).await {
         Ok(answer) => Ok(Info::read(answer)),
         Err(error) if is_no_stream(&error) => Ok(Info::default()),

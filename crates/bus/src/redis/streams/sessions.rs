@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value, cmd};
+use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, cmd};
 use sha1::{Digest as _, Sha1};
 
+use super::patience::Patient;
 use super::{failed, session};
 use crate::adapter::BusError;
 use crate::log::{Adopted, Hold, Lease, Refreshed, Session};
 use crate::node::NodeId;
-use crate::redis::Kept;
 
 /// How many sessions are refreshed at a time.
 const AT_ONCE: usize = 128;
@@ -106,7 +106,7 @@ return 1",
 /// The sessions that a Redis keeps.
 #[derive(Clone)]
 pub(super) struct Sessions {
-    pub(super) connection: Kept,
+    pub(super) connection: Patient,
     /// With what keys begin.
     pub(super) prefix: Arc<str>,
     pub(super) retention: Duration,
@@ -131,23 +131,26 @@ impl Script {
     /// Runs it; Redis gets its text only if it does not know it.
     async fn run<T: FromRedisValue>(
         &self,
-        mut connection: Kept,
+        connection: &Patient,
         keys: &[String; 2],
         values: &[&[u8]],
     ) -> RedisResult<T> {
-        let command = |name, script| {
+        let mut connection = connection.clone();
+        let command = |name, script: &str| {
             let mut command = cmd(name);
             command.arg(script).arg(2).arg(keys).arg(values);
             command
         };
-        let answer = command("EVALSHA", &self.digest).query_async(&mut connection).await;
-        match answer {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                command("EVAL", &self.text).query_async(&mut connection).await
-            }
+        match command("EVALSHA", &self.digest).query_async(&mut connection).await {
+            Err(error) if is_unknown(&error) => command("EVAL", &self.text).query_async(&mut connection).await,
             answer => answer,
         }
     }
+}
+
+/// Says whether Redis does not know the script.
+fn is_unknown(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 impl Sessions {
@@ -174,7 +177,7 @@ impl Sessions {
         let value = session::write(namespace, kept, lease.epoch)?;
         let (lifetime, epoch) = (self.lifetime(), lease.epoch.to_string());
         let values = [value.as_bytes(), lifetime.as_bytes(), lease.node.as_str().as_bytes(), epoch.as_bytes()];
-        let is_kept: bool = SAVE.run(self.connection.clone(), &keys, &values).await.map_err(failed)?;
+        let is_kept: bool = SAVE.run(&self.connection, &keys, &values).await.map_err(failed)?;
         Ok(if is_kept { Hold::Kept } else { Hold::Taken })
     }
 
@@ -189,7 +192,7 @@ impl Sessions {
         let mut known = String::new();
         loop {
             let values = [node.as_str().as_bytes(), lifetime.as_bytes(), known.as_bytes()];
-            let answer: Value = ADOPT.run(self.connection.clone(), &keys, &values).await.map_err(failed)?;
+            let answer: Value = ADOPT.run(&self.connection, &keys, &values).await.map_err(failed)?;
             if answer == Value::Nil {
                 return Ok(None);
             }
@@ -221,7 +224,7 @@ impl Sessions {
         let Some(keys) = self.keys(&secret) else { return Ok(Refreshed::Lost) };
         let (lifetime, epoch) = (self.lifetime(), lease.epoch.to_string());
         let values = [lifetime.as_bytes(), lease.node.as_str().as_bytes(), epoch.as_bytes()];
-        let answer: u8 = REFRESH.run(self.connection.clone(), &keys, &values).await.map_err(failed)?;
+        let answer: u8 = REFRESH.run(&self.connection, &keys, &values).await.map_err(failed)?;
         Ok(match answer {
             1 => Refreshed::Kept,
             2 => Refreshed::Taken,
@@ -233,6 +236,6 @@ impl Sessions {
         let Some(keys) = self.keys(secret) else { return Ok(()) };
         let epoch = lease.epoch.to_string();
         let values = [lease.node.as_str().as_bytes(), epoch.as_bytes()];
-        FORGET.run(self.connection.clone(), &keys, &values).await.map_err(failed)
+        FORGET.run(&self.connection, &keys, &values).await.map_err(failed)
     }
 }
