@@ -84,7 +84,8 @@ async fn who_has_missed_more_than_may_wait_begins_anew() {
     run_cut(
         &io,
         r#"
-        const [socket, other] = [open("", ws), await connected("", ws)];
+        const other = await connected("", ws);
+        const socket = open("", ws);
         await once(socket, "hello");
         const id = socket.id;
         await cut(socket);

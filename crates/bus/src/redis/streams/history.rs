@@ -2,16 +2,15 @@
 //! the stream still has everything.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::entry::Entry as Raw;
 use super::failed;
-use super::health::Counts;
 use super::patience::Patient;
 use super::reader::{info, look, range};
 use super::repeats::Repeats;
 use crate::adapter::BusError;
 use crate::envelope::Message;
+use crate::health::Meter;
 use crate::log::{Entry, Offset, Stretch};
 
 /// How many entries are read in one go.
@@ -24,7 +23,7 @@ const MAX_READ: usize = 200_000;
 #[derive(Clone)]
 pub(super) struct History {
     pub(super) connection: Patient,
-    pub(super) counts: Arc<Counts>,
+    pub(super) meter: Arc<Meter>,
 }
 
 impl History {
@@ -82,7 +81,7 @@ impl History {
             Ok(_) => None,
             // It was dropped when it came, too.
             Err(error) => {
-                self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+                self.meter.malformed.add(1);
                 tracing::debug!(%offset, %error, "an entry of the stream is dropped");
                 None
             }

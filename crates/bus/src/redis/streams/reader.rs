@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep};
 
 use super::entry::{self, Entry, Info};
 use super::feed::{Feed, give};
-use super::health::{Counts, Outage};
 use super::repeats::Repeats;
+use super::trouble::Trouble;
+use crate::health::Meter;
 use crate::log::Offset;
 use crate::redis::Kept;
 
@@ -44,7 +45,7 @@ pub(super) struct Reader {
     /// For the blocking reads alone.
     pub(super) connection: Kept,
     pub(super) feed: Arc<Feed>,
-    pub(super) counts: Arc<Counts>,
+    pub(super) meter: Arc<Meter>,
     /// Whether nodes get back their own messages.
     pub(super) has_log: Arc<AtomicBool>,
     pub(super) repeats: Repeats,
@@ -62,7 +63,7 @@ impl Reader {
     async fn read(&mut self) {
         let start = self.feed.position();
         let mut next = start;
-        let mut outage = Outage::new("nothing comes from other nodes");
+        let mut outage = Trouble::new(self.meter.clone(), "reading of a stream");
         let mut told = Instant::now();
         loop {
             let entries = if outage.is_on() { self.resume(&mut next).await } else { self.next(next).await };
@@ -113,7 +114,6 @@ impl Reader {
             return Ok(Vec::new());
         }
         self.feed.lose();
-        self.counts.losses.fetch_add(1, Ordering::Relaxed);
         tracing::error!(
             stream = self.stream, last = %*next, end = %info.last,
             "Redis has lost entries of the stream: clients that have not had them get fresh sessions"
@@ -131,12 +131,11 @@ impl Reader {
     }
 
     async fn take(&mut self, entry: Entry, start: Offset) {
-        self.counts.received.fetch_add(1, Ordering::Relaxed);
+        self.meter.received.add(1);
         let offset = entry.offset;
         let is_new = self.is_new(&entry, start).await;
         let members = self.feed.advance(offset, entry.namespace());
         if !is_new {
-            self.counts.repeats.fetch_add(1, Ordering::Relaxed);
             return;
         }
         if members.is_empty() {
@@ -150,7 +149,7 @@ impl Reader {
         match entry.read() {
             Ok((node, message)) => give(&members, &node, message, Some(offset), has_log),
             Err(error) => {
-                self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+                self.meter.malformed.add(1);
                 tracing::debug!(stream = self.stream, %offset, %error, "an entry of the stream is dropped");
             }
         }
