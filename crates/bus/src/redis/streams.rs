@@ -13,7 +13,6 @@ mod log;
 pub(super) mod names;
 mod patience;
 mod reader;
-mod repeats;
 mod session;
 mod sessions;
 mod trouble;
@@ -38,13 +37,13 @@ use crate::envelope::Message;
 use crate::health::{Health, Meter};
 use crate::log::Log;
 use crate::node::NodeId;
+use crate::recovery::{Repeats, TailBounds};
 use feed::{Feed, Member, give};
 use history::History;
 use log::StreamsLog;
 use names::Names;
 use patience::Patient;
 use reader::Reader;
-use repeats::Repeats;
 use sessions::Sessions;
 use writer::Writer;
 
@@ -70,6 +69,9 @@ pub struct StreamsOptions {
     /// About how many entries a stream keeps, `maxLen` in Node's adapter; 10,000. A client that was away for more gets a
     /// fresh session. Each costs its bytes and about 50 more in Redis.
     pub max_len: u64,
+    /// How many bytes of the latest events of each namespace stay in memory when clients recover; 16 MiB. A client that
+    /// missed more is served from Redis.
+    pub max_remembered_bytes: usize,
     /// How many messages may wait for Redis, for each stream and for the channels; 10,000. When more wait, publishing fails
     /// with [`BusError::Full`].
     pub max_queued: usize,
@@ -87,6 +89,7 @@ impl Default for StreamsOptions {
             session_prefix: "sio:session:".to_owned(),
             sharded_pubsub: false,
             max_len: 10_000,
+            max_remembered_bytes: 16 * 1024 * 1024,
             max_queued: 10_000,
             max_queued_bytes: 64 * 1024 * 1024,
         }
@@ -165,8 +168,8 @@ impl Streams {
         let names = options.names();
         let (mut feeds, mut writers, mut readers) = (Vec::new(), Vec::new(), Vec::new());
         for stream in names.all() {
-            let end = reader::info(&mut writing.clone(), &stream).await.map_err(failed)?.last;
-            let feed = Arc::new(Feed::new(end));
+            let info = reader::info(&mut writing.clone(), &stream).await.map_err(failed)?;
+            let feed = Arc::new(Feed::new(info.last));
             let bounds = (options.max_queued, options.max_queued_bytes);
             let writer =
                 Writer::start(stream.clone(), options.max_len, bounds, writing.clone(), feed.clone(), meter.clone());
@@ -177,7 +180,10 @@ impl Streams {
                 feed: feed.clone(),
                 meter: meter.clone(),
                 has_log: has_log.clone(),
-                repeats: Repeats::default(),
+                past: keeping.clone(),
+                repeats: Repeats::new(reader::MAX_PUBLISHERS),
+                noted: info.last,
+                seen: info.is_counted().then_some(info.added),
             });
             feeds.push(feed);
             writers.push(writer);
@@ -221,6 +227,11 @@ impl Adapter for Streams {
     fn log(&self, retention: Duration) -> Option<Arc<dyn Log>> {
         let Shared { options, streams, keeping, has_log, .. } = &*self.0;
         has_log.store(true, Ordering::Relaxed);
+        let entries = usize::try_from(options.max_len).unwrap_or(usize::MAX);
+        // Longer than sessions: what is known of one may be of its last refresh.
+        let time = retention.saturating_add(retention / 2);
+        let bounds = TailBounds { time, entries, bytes: options.max_remembered_bytes };
+        streams.feeds.iter().for_each(|feed| feed.remember(bounds));
         let history = History { connection: keeping.clone(), meter: streams.meter.clone() };
         let prefix = options.session_prefix.as_str().into();
         let sessions = Sessions { connection: keeping.clone(), prefix, retention };
@@ -238,7 +249,7 @@ impl StreamsLink {
         let Member { namespace, node, .. } = &*self.member;
         let Shared { options, streams, writers, channels, .. } = &*self.shared;
         let Some(written) = message::write(message)? else { return Ok(()) };
-        if is_kept(message) {
+        if is_kept(to, message) {
             let (kind, node, namespace) = (written.kind, node.clone(), namespace.clone());
             let index = streams.names.index(&namespace);
             let entry = writer::Entry { node, namespace, kind, data: entry::data(written), confirm };
@@ -253,16 +264,18 @@ impl StreamsLink {
     }
 }
 
-/// Says whether a message goes through the stream. The others are of use for an instant only.
-fn is_kept(message: &Message) -> bool {
-    matches!(
+/// Says whether a message goes through the stream. The others are of use for an instant only, and so is what is for one
+/// node.
+fn is_kept(to: To<'_>, message: &Message) -> bool {
+    let is_lasting = matches!(
         message,
         Message::Broadcast { request: None, .. }
             | Message::Join { .. }
             | Message::Leave { .. }
             | Message::Disconnect { .. }
             | Message::Fence { .. }
-    )
+    );
+    is_lasting && to == To::All
 }
 
 impl Link for StreamsLink {
@@ -271,7 +284,7 @@ impl Link for StreamsLink {
     }
 
     fn publish_confirmed(&self, to: To<'_>, message: Message) -> BoxFuture<'static, Result<(), BusError>> {
-        if !is_kept(&message) {
+        if !is_kept(to, &message) {
             return std::future::ready(self.send(to, &message, None)).boxed();
         }
         let (confirm, confirmed) = oneshot::channel();

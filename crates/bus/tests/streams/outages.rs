@@ -40,7 +40,15 @@ async fn a_restart_of_redis_loses_and_doubles_nothing() {
     let mut other = Node::start(&redis, "/").await;
     let trouble = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(bus.health().is_ok());
         redis.process.terminate().unwrap();
+        tokio::time::timeout(LIMIT, async {
+            while bus.health().is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("it says that Redis is gone");
         tokio::time::sleep(Duration::from_millis(700)).await;
         redis.start_again().unwrap();
     };
@@ -60,6 +68,10 @@ async fn a_restart_of_redis_loses_and_doubles_nothing() {
         }
     });
     peers.await.expect("both listen again");
+    let health = bus.health();
+    assert!(health.is_ok(), "{health}");
+    let counts = (health.published, health.lost, health.refused, health.malformed, health.queued);
+    assert_eq!(counts, (u64::from(COUNT) + 1, 0, 0, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,6 +150,7 @@ async fn the_queue_is_bounded_and_survives() {
         assert!(queued < 1000, "the queue ends");
     };
     assert!(matches!(full, BusError::Full));
+    assert_eq!(node.bus.health().refused, 1);
     assert!(queued >= 100);
     redis.start_again().unwrap();
     for number in 0..queued {
@@ -157,4 +170,31 @@ async fn bytes_that_wait_are_bounded() {
     node.emit(&long);
     node.emit(&long);
     assert!(matches!(node.link.publish(To::All, event(&long)), Err(BusError::Full)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_trimmed_before_it_was_read_is_counted() {
+    let redis = Redis::start().unwrap();
+    let mut raw = Raw::connect(&redis).await;
+    let bus = Streams::connect(&redis.url()).await.unwrap();
+    let log = bus.log(RETENTION).unwrap();
+    let mut node = Node::join(&bus, "/");
+    node.emit_surely("first").await;
+    let first = node.next().await.offset.unwrap();
+    // All at once, so that nobody reads between.
+    let add = "redis.call('XADD', KEYS[1], '*', 'uid', 'x', 'nsp', '/', 'type', '3', 'data', ARGV[1])";
+    let script = format!(
+        "for i = 1, 10 do {add} end redis.call('XTRIM', KEYS[1], 'MAXLEN', 2) \
+         return 1"
+    );
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
+    pipeline.cmd("EVAL").arg(script).arg(1).arg("socket.io").arg(crate::support::data("late"));
+    raw.pipe(&pipeline).await;
+    for _ in 0..2 {
+        assert_eq!(node.text().await, "late");
+    }
+    let end = node.places().into_iter().max().unwrap();
+    assert_eq!(bus.health().lost, 8);
+    assert!(!log.read("/", first, end).await.unwrap().is_whole);
 }

@@ -13,7 +13,8 @@ async fn begin() -> (Redis, Raw, Arc<dyn Log>, Streams) {
     let redis = Redis::start().unwrap();
     let raw = Raw::connect(&redis).await;
     let bus = Streams::connect(&redis.url()).await.unwrap();
-    let log = bus.log(Duration::from_secs(60)).unwrap();
+    // One that has no nodes has nothing in memory.
+    let log = Streams::connect(&redis.url()).await.unwrap().log(Duration::from_secs(60)).unwrap();
     (redis, raw, log, bus)
 }
 
@@ -127,6 +128,7 @@ async fn a_log_that_was_cut_says_so() {
 #[tokio::test]
 async fn a_long_past_is_read_in_pages() {
     let (_redis, _raw, log, bus) = begin().await;
+    bus.log(Duration::from_secs(60)).unwrap();
     let mut node = Node::join(&bus, "/");
     for number in 0..3500 {
         node.emit(number);
@@ -140,4 +142,38 @@ async fn a_long_past_is_read_in_pages() {
     assert!(is_whole);
     let numbers = (0..3500).map(|number| number.to_string()).chain(["end".to_owned()]);
     assert!(found.into_iter().eq(numbers));
+}
+
+#[tokio::test]
+async fn the_latest_past_is_in_memory() {
+    let (mut redis, mut raw, other, bus) = begin().await;
+    let old = raw.add(&[("uid", "x"), ("nsp", "/"), ("type", "3"), ("data", &data("old"))]).await;
+    let bus = {
+        drop(bus);
+        Streams::connect(&redis.url()).await.unwrap()
+    };
+    let log = bus.log(Duration::from_secs(60)).unwrap();
+    let mut node = Node::join(&bus, "/");
+    let volatile =
+        r#"{"packet":{"type":2,"data":["n","v"]},"opts":{"rooms":[],"except":[],"flags":{"volatile":true}}}"#;
+    raw.add(&[("uid", "x"), ("nsp", "/"), ("type", "3"), ("data", volatile)]).await;
+    for text in ["a", "b"] {
+        node.emit_surely(text).await;
+    }
+    let mut end = Offset::ZERO;
+    for text in ["v", "a", "b"] {
+        let envelope = node.next().await;
+        assert_eq!(crate::support::text(&envelope.message), text);
+        end = envelope.offset.unwrap();
+    }
+    let found = texts(&log, old, end).await;
+    assert_eq!(found, (list(&["a", "b"]), true));
+    assert_eq!(texts(&other, old, end).await, found, "Redis says the same");
+    assert_eq!(
+        texts(&log, Offset::ZERO, end).await,
+        (list(&["old", "a", "b"]), true),
+        "what is older comes from there"
+    );
+    redis.process.terminate().unwrap();
+    assert_eq!(texts(&log, old, end).await, found);
 }

@@ -116,6 +116,10 @@ impl Raw {
         command.query_async(&mut self.0).await.unwrap()
     }
 
+    pub(crate) async fn pipe(&mut self, pipeline: &redis::Pipeline) {
+        pipeline.query_async::<redis::Value>(&mut self.0).await.unwrap();
+    }
+
     /// Adds an entry to the stream, and returns its place.
     pub(crate) async fn add(&mut self, fields: &[(&str, &str)]) -> Offset {
         let mut command = redis::cmd("XADD");

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::entry::Entry as Raw;
 use super::failed;
 use super::patience::Patient;
-use super::reader::{info, look, range};
-use super::repeats::Repeats;
+use super::reader::{MAX_PUBLISHERS, info, look, range};
 use crate::adapter::BusError;
 use crate::envelope::Message;
 use crate::health::Meter;
 use crate::log::{Entry, Offset, Stretch};
+use crate::recovery::Repeats;
 
 /// How many entries are read in one go.
 const PAGE: u64 = 1000;
@@ -37,8 +37,8 @@ impl History {
     ) -> Result<Stretch, BusError> {
         let connection = &mut self.connection.clone();
         let mut found = Stretch { entries: Vec::new(), is_whole: true };
-        let mut repeats = Repeats::default();
-        let mut place = after;
+        let mut repeats = Repeats::new(MAX_PUBLISHERS);
+        let (mut place, mut noted) = (after, after);
         let mut read = 0;
         while place < upto {
             let page = range(connection, stream, place, upto, PAGE).await.map_err(failed)?;
@@ -54,10 +54,11 @@ impl History {
                 place = raw.offset;
                 found.is_whole &= !raw.is_loss;
                 if let Some(mark) = raw.mark() {
-                    if let Some(behind) = repeats.look_behind(mark, after) {
-                        look(connection, stream, behind, after, &mut repeats).await.map_err(failed)?;
+                    if let Some(behind) = mark.look_behind(noted) {
+                        look(connection, stream, behind, noted, &mut repeats).await.map_err(failed)?;
+                        noted = behind;
                     }
-                    if !repeats.is_new(mark) {
+                    if !mark.is_new(&mut repeats) {
                         continue;
                     }
                 }
@@ -75,7 +76,7 @@ impl History {
     fn broadcast(&self, raw: Raw) -> Option<Entry> {
         let offset = raw.offset;
         match raw.read() {
-            Ok((_, Message::Broadcast { arguments, targets, flags, request: None })) => {
+            Ok((_, Message::Broadcast { arguments, targets, flags, request: None })) if !flags.volatile => {
                 Some(Entry { offset, arguments, targets, flags })
             }
             Ok(_) => None,

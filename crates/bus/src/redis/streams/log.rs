@@ -24,9 +24,18 @@ impl Log for StreamsLog {
     fn read(&self, namespace: &str, after: Offset, upto: Offset) -> BoxFuture<'_, Result<Stretch, BusError>> {
         let (stream, namespace) = (self.streams.names.stream(namespace), namespace.to_owned());
         async move {
-            let mut stretch = self.history.read(&stream, &namespace, after, upto).await?;
-            stretch.is_whole &= self.streams.feed(&namespace).is_sound(after);
-            Ok(stretch)
+            let feed = self.streams.feed(&namespace);
+            let nothing = |is_whole| Ok(Stretch { entries: Vec::new(), is_whole });
+            if after >= upto {
+                return nothing(true);
+            }
+            if !feed.is_sound(after) {
+                return nothing(false);
+            }
+            if let Some(stretch) = feed.recall(&namespace, after, upto) {
+                return Ok(stretch);
+            }
+            self.history.read(&stream, &namespace, after, upto).await
         }
         .boxed()
     }
