@@ -2,7 +2,7 @@
 //! one suite judges both. Prints `listening PORT PORT ...`; the end of standard input ends it.
 //!
 //! `recovery_node [--redis redis://127.0.0.1:6379] [--name 0] [--nodes 2] [--run-middlewares] [--parser msgpack]
-//! [--away MS]`
+//! [--away MS] [--ping-interval MS]`
 //!
 //! The nodes are joined by the local bus, or by Redis Streams. Besides, `stop n` closes a node.
 
@@ -45,6 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--run-middlewares" => recovery.skip_middlewares = false,
             "--parser" if value()? == "msgpack" => options.parser = Parser::Msgpack,
             "--parser" => {}
+            "--ping-interval" => options.engine.ping_interval = Duration::from_millis(value()?.parse()?),
             "--away" => recovery.max_disconnection = Duration::from_millis(value()?.parse()?),
             "--redis" => adapter = Arc::new(Streams::connect(&value()?).await?),
             "--name" => first = value()?.parse()?,

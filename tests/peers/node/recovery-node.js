@@ -2,6 +2,7 @@
 // remembers in memory, or with that for Redis Streams. Prints `listening PORT`.
 //
 // node recovery-node.js [--redis redis://127.0.0.1:6379] [--name 0] [--run-middlewares] [--parser msgpack] [--away MS]
+//   [--ping-interval MS]
 //
 // On the namespaces `/` and `/other` clients command it by events, and get what came of it as an acknowledgement:
 //   whoami -> {id, recovered, rooms, data, node}   has id -> whether the socket of this id is here
