@@ -11,7 +11,9 @@
 //!    never what this node published itself, unless it keeps a log.
 //! 4. Say in [`Link::peers`] who would have to answer now. An adapter that knows only how many says how many.
 //! 5. Call [`Receiver::left`] when a node is known to be gone, so that nobody waits for its answers.
-//! 6. An adapter that can keep what was published may offer a [`Log`], by which clients recover what they missed. Most do
+//! 6. An adapter that can send to some nodes only may learn which rooms this node has: [`Link::wants_rooms`].
+//! 7. Say in [`Adapter::health`] when the other nodes cannot be reached, and what that has cost.
+//! 8. An adapter that can keep what was published may offer a [`Log`], by which clients recover what they missed. Most do
 //!    not. Then every node gets back its own broadcasts that ask for no acknowledgement, and its own [`Message::Join`],
 //!    [`Message::Leave`] and [`Message::Disconnect`], all in one order that is the same for all nodes: it does them when
 //!    they come. Broadcasts that are kept have an [`Offset`]; volatile ones need none. What has come twice is dropped by its offset.
@@ -25,8 +27,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::envelope::{Envelope, Message};
+use crate::health::Health;
 use crate::log::{Log, Offset};
 use crate::node::NodeId;
+use crate::target::Room;
 
 /// What joins nodes: makes a link for each namespace of each node.
 pub trait Adapter: Send + Sync + 'static {
@@ -44,6 +48,11 @@ pub trait Adapter: Send + Sync + 'static {
     fn log(&self, retention: Duration) -> Option<Arc<dyn Log>> {
         let _ = retention;
         None
+    }
+
+    /// Returns how it is: whether it reaches the other nodes, and what was lost. One that cannot be cut off is well.
+    fn health(&self) -> Health {
+        Health::default()
     }
 }
 
@@ -67,6 +76,17 @@ pub trait Link: Send + Sync + 'static {
         Box::pin(std::future::ready(self.publish(to, message)))
     }
 
+    /// Whether it wants to know which rooms this node has; see [`room`](Self::room). No, unless it says so.
+    fn wants_rooms(&self) -> bool {
+        false
+    }
+
+    /// Takes the news that this node has a room, or no longer has it: somebody is in it. Told of those that there are at
+    /// the beginning too. Returns at once; the sockets are locked meanwhile.
+    fn room(&self, room: &Room, kind: RoomKind, exists: bool) {
+        let _ = (room, kind, exists);
+    }
+
     /// Tells who is joined now, without this node.
     fn peers(&self) -> BoxFuture<'_, Result<Peers, BusError>>;
 
@@ -85,8 +105,23 @@ pub trait Receiver: Send + Sync + 'static {
         let _ = offset;
     }
 
+    /// Whether anybody on this node is in a room. An adapter may drop a broadcast to a room that nobody is in.
+    fn has_room(&self, room: &str) -> bool {
+        let _ = room;
+        true
+    }
+
     /// Takes the news that a node is gone.
     fn left(&self, node: &NodeId);
+}
+
+/// Whose a room is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RoomKind {
+    /// It has members.
+    Public,
+    /// It is a socket's own, of its id.
+    Private,
 }
 
 /// To whom a message goes.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 use crate::envelope::{Envelope, Message, RequestId, SocketInfo, request_id};
+use crate::hub::OnRoom;
 use crate::log::Offset;
 use crate::node::NodeId;
 use crate::recovery::{Holding, Recovery, Snapshot, Stamp};
@@ -57,6 +58,17 @@ pub trait Sockets: Send + Sync + 'static {
 
     /// Names the rooms that have sockets, without those that are single sockets' own.
     fn rooms(&self) -> Vec<Room>;
+
+    /// Whether anybody on this node is in a room.
+    fn has_room(&self, room: &str) -> bool {
+        let _ = room;
+        true
+    }
+
+    /// Tells of the rooms that there are and that come and go; see [`Hub::watch`](crate::hub::Hub::watch).
+    fn watch_rooms(&self, on_room: Box<OnRoom>) {
+        drop(on_room);
+    }
 
     /// Takes an event of another server.
     fn server_side_emit(&self, node: &NodeId, arguments: Arguments, reply: Option<Reply>);
@@ -205,7 +217,18 @@ impl Cluster {
         }
         match adapter.join(namespace, self.node.clone(), Arc::new(Ear(self.own.clone()))) {
             Ok(link) => {
+                let wants_rooms = link.wants_rooms();
                 self.link.set(link).ok();
+                if wants_rooms && let Some(sockets) = self.sockets.upgrade() {
+                    let own = Arc::downgrade(self);
+                    sockets.watch_rooms(Box::new(move |room, kind, exists| {
+                        if let Some(cluster) = own.upgrade()
+                            && let Some(link) = cluster.link.get()
+                        {
+                            link.room(room, kind, exists);
+                        }
+                    }));
+                }
             }
             Err(error) => tracing::error!(namespace, %error, "this node is alone: the others cannot be joined"),
         }
@@ -536,6 +559,11 @@ impl Receiver for Ear {
         if let Some(cluster) = self.0.upgrade() {
             cluster.advance(offset);
         }
+    }
+
+    fn has_room(&self, room: &str) -> bool {
+        let sockets = self.0.upgrade().and_then(|cluster| cluster.sockets.upgrade());
+        sockets.is_none_or(|sockets| sockets.has_room(room))
     }
 
     fn left(&self, node: &NodeId) {

@@ -3,8 +3,6 @@
 //! What it publishes is what `@socket.io/redis-emitter` publishes, or what a write-only manager of python-socketio does:
 //! nodes take it for that.
 
-mod python;
-
 use std::fmt;
 use std::time::Duration;
 
@@ -203,7 +201,7 @@ impl Emitter {
                 channels.write(&NodeId::from(UID), None, false, message)?.into_iter().collect()
             }
             Form::Python { channel, host } => {
-                let bodies = python::write(host, &self.namespace, message)?;
+                let bodies = crate::redis::python::write(host, &self.namespace, message)?;
                 bodies.into_iter().map(|body| (channel.to_string(), body)).collect::<Vec<_>>()
             }
         };

@@ -4,8 +4,10 @@
 //! room of its own id without an entry for it. Rooms exist while somebody is in them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::adapter::RoomKind;
 use crate::target::{Room, Targets};
 
 #[cfg(test)]
@@ -21,7 +23,14 @@ struct Inner<S> {
     ids: HashMap<Room, u32>,
     rooms: Slots<Members>,
     names: HashMap<Room, u32>,
+    watcher: Watcher,
 }
+
+/// Is told of each room that somebody is in, or nobody any more: whether it is a socket's own, and whether it exists.
+pub type OnRoom = dyn Fn(&Room, RoomKind, bool) + Send + Sync;
+
+#[derive(Default)]
+struct Watcher(Option<Box<OnRoom>>);
 
 #[derive(Debug)]
 struct Entry<S> {
@@ -43,6 +52,20 @@ struct Members {
     sockets: Vec<u32>,
 }
 
+impl Watcher {
+    fn tell(&self, room: &Room, kind: RoomKind, exists: bool) {
+        if let Some(on_room) = &self.0 {
+            on_room(room, kind, exists);
+        }
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "watched" } else { "unwatched" })
+    }
+}
+
 impl<S> Default for Hub<S> {
     fn default() -> Self {
         Self::new()
@@ -57,6 +80,7 @@ impl<S> Hub<S> {
             ids: HashMap::new(),
             rooms: Slots::new(),
             names: HashMap::new(),
+            watcher: Watcher::default(),
         }))
     }
 
@@ -66,7 +90,48 @@ impl<S> Hub<S> {
         let mut inner = self.write();
         inner.remove(&id);
         let slot = inner.sockets.insert(Entry { id: id.clone(), socket, rooms: Vec::new() });
+        inner.watcher.tell(&id, RoomKind::Private, true);
         inner.ids.insert(id, slot);
+    }
+
+    /// Adds a socket with its rooms. One of the same id is replaced if the function says so; if it does not, nothing is
+    /// done. Returns whether the socket was added, and the one that was replaced.
+    pub fn insert_over(
+        &self,
+        id: impl Into<Room>,
+        socket: S,
+        rooms: &[Room],
+        may_replace: impl FnOnce(&S) -> bool,
+    ) -> (bool, Option<S>) {
+        let id = id.into();
+        let mut inner = self.write();
+        let other = inner.ids.get(&id).and_then(|slot| inner.sockets.get(*slot));
+        if other.is_some_and(|other| !may_replace(&other.socket)) {
+            return (false, None);
+        }
+        let replaced = inner.take(&id).map(|(_, socket)| socket);
+        let slot = inner.sockets.insert(Entry { id: id.clone(), socket, rooms: Vec::new() });
+        inner.watcher.tell(&id, RoomKind::Private, true);
+        inner.ids.insert(id, slot);
+        for room in rooms {
+            inner.join(slot, room);
+        }
+        (true, replaced)
+    }
+
+    /// Tells of the rooms that there are, the sockets' own too, and from now on of those that come and go. The hub is
+    /// locked meanwhile: the function must not use it.
+    pub fn watch(&self, on_room: Box<OnRoom>) {
+        let mut inner = self.write();
+        inner.watcher = Watcher(Some(on_room));
+        inner.ids.keys().for_each(|id| inner.watcher.tell(id, RoomKind::Private, true));
+        inner.names.keys().for_each(|name| inner.watcher.tell(name, RoomKind::Public, true));
+    }
+
+    /// Returns whether anybody is in a room.
+    pub fn has_room(&self, room: &str) -> bool {
+        let inner = self.read();
+        inner.names.contains_key(room) || inner.ids.contains_key(room)
     }
 
     /// Removes a socket and returns the rooms that it was in, its own first; `None` if there is none of this id.
@@ -203,14 +268,20 @@ impl<S: Clone> Hub<S> {
 
 impl<S> Inner<S> {
     fn remove(&mut self, id: &str) -> Option<Vec<Room>> {
+        self.take(id).map(|(rooms, _)| rooms)
+    }
+
+    fn take(&mut self, id: &str) -> Option<(Vec<Room>, S)> {
         let slot = self.ids.remove(id)?;
         let entry = self.sockets.get(slot)?;
         let rooms = self.rooms_of(entry);
         while let Some(seat) = self.sockets.get(slot).and_then(|entry| entry.rooms.last().copied()) {
             self.stand_up(slot, seat);
         }
-        self.sockets.remove(slot);
-        Some(rooms)
+        if let Some(id) = rooms.first() {
+            self.watcher.tell(id, RoomKind::Private, false);
+        }
+        Some((rooms, self.sockets.remove(slot)?.socket))
     }
 
     fn join(&mut self, slot: u32, name: &Room) {
@@ -224,6 +295,7 @@ impl<S> Inner<S> {
             None => {
                 let room = self.rooms.insert(Members { name: name.clone(), sockets: Vec::new() });
                 self.names.insert(name.clone(), room);
+                self.watcher.tell(name, RoomKind::Public, true);
                 room
             }
         };
@@ -256,6 +328,7 @@ impl<S> Inner<S> {
             && let Some(members) = self.rooms.remove(seat.room)
         {
             self.names.remove(&members.name);
+            self.watcher.tell(&members.name, RoomKind::Public, false);
         }
     }
 

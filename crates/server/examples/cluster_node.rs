@@ -1,13 +1,14 @@
 //! A node of a cluster, with the command line and the commands of `tests/peers/node/cluster-node.js`, so that one suite
 //! judges clusters of both kinds. Prints `listening PORT`; the end of standard input ends it.
 //!
-//! `cluster_node --redis redis://127.0.0.1:6379 [--name a] [--specific]`
+//! `cluster_node --redis redis://127.0.0.1:6379 [--adapter redis|sharded|streams] [--name a] [--specific]
+//! [--mode dynamic|dynamic-private|static] [--interest] [--python CHANNEL]`
 
 use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use limpet_bus::{Redis, RedisOptions};
+use limpet_bus::{Adapter, Redis, RedisOptions, Sharding, Streams};
 use limpet_server::{Ack, Broadcast, Event, Namespace, Options, Server, ServerEvent, Socket};
 use rmpv::Value;
 use serde::Deserialize;
@@ -16,21 +17,41 @@ use serde_json::json;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (mut redis, mut name, mut specific) = (None, "limpet".to_owned(), false);
+    let (mut redis, mut name, mut bus, mut mode) =
+        (None, "limpet".to_owned(), RedisOptions::default(), Sharding::default());
+    let mut adapter = "redis".to_owned();
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--redis" => redis = words.next(),
+            "--adapter" => adapter = words.next().ok_or("--adapter needs a name")?,
             "--name" => name = words.next().ok_or("--name needs a name")?,
-            "--specific" => specific = true,
+            "--specific" => bus.specific_responses = true,
+            "--interest" => bus.interest = true,
+            "--python" => bus.python = words.next(),
+            "--mode" => {
+                mode = match words.next().as_deref() {
+                    Some("dynamic") => Sharding::Dynamic,
+                    Some("dynamic-private") => Sharding::DynamicPrivate,
+                    Some("static") => Sharding::Static,
+                    other => return Err(format!("no mode: {other:?}").into()),
+                };
+            }
             "--end-with-stdin" => {}
             other => return Err(format!("unknown: {other}").into()),
         }
     }
-    let mut bus = RedisOptions::default();
-    bus.specific_responses = specific;
-    let adapter = Redis::connect_with(&redis.ok_or("--redis is needed")?, bus).await?;
-    let io = Server::new(Options { adapter: Arc::new(adapter), ..Options::default() });
+    let redis = redis.ok_or("--redis is needed")?;
+    let adapter: Arc<dyn Adapter> = match &*adapter {
+        "streams" => Arc::new(Streams::connect(&redis).await?),
+        "redis" => Arc::new(Redis::connect_with(&redis, bus).await?),
+        "sharded" => {
+            bus.sharded = Some(mode);
+            Arc::new(Redis::connect_with(&redis, bus).await?)
+        }
+        other => return Err(format!("no adapter: {other}").into()),
+    };
+    let io = Server::new(Options { adapter, ..Options::default() });
     for namespace in ["/", "/other"] {
         serve(&io.of(namespace), &name);
     }

@@ -3,21 +3,20 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use limpet_bus::cluster::{Answers, Cluster, OnAck, Reply, Sockets};
+use futures_util::future::BoxFuture;
+use limpet_bus::cluster::{Answers, Cluster, Sockets};
 use limpet_bus::hub::Hub;
-use limpet_bus::recovery::Stamp;
-use limpet_bus::{BusError, ClusterOptions, Flags, Missing, NodeId, Room, SocketInfo, Targets};
+use limpet_bus::{BusError, ClusterOptions, Flags, Missing, NodeId, Offset, Room, Targets};
+use limpet_proto::engineio::message::Message;
 use limpet_proto::socketio::arguments::Arguments;
-use limpet_proto::socketio::packet::Kind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::acks::Waiter;
 use crate::broadcast::{Broadcast, Fetched};
-use crate::emitter::{acks, event};
+use crate::emitter::event;
 use crate::error::{BroadcastAckError, ConnectError, EmitError, ServerAckError};
 use crate::options::Options;
 use crate::rooms::IntoRooms;
@@ -26,6 +25,7 @@ use crate::server_event::ServerEvent;
 use crate::socket::Socket;
 
 pub(crate) mod handlers;
+mod sockets;
 
 use handlers::NamespaceHandlers;
 
@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     handlers: Arc<NamespaceHandlers>,
     /// The next id of an event that is acknowledged.
     ids: AtomicU64,
+    /// Held while an event with an offset is given to the sockets, so that all of them get such events in one order.
+    order: Mutex<()>,
     /// How many sockets are in it or about to be. Changes only while the server's table of namespaces is locked.
     pub(crate) users: AtomicUsize,
     pub(crate) is_child: bool,
@@ -74,7 +76,10 @@ impl Namespace {
     ) -> Self {
         Self(Arc::new_cyclic(|own: &Weak<Inner>| {
             let sockets: Weak<dyn Sockets> = own.clone();
-            let nodes = ClusterOptions { timeout: options.request_timeout, recovery: None };
+            let nodes = ClusterOptions {
+                timeout: options.request_timeout,
+                recovery: options.recovery.as_ref().map(|recovery| recovery.max_disconnection),
+            };
             let cluster = Cluster::new(options.node.clone(), sockets, nodes);
             Inner {
                 name,
@@ -84,6 +89,7 @@ impl Namespace {
                 cluster,
                 handlers,
                 ids: AtomicU64::new(0),
+                order: Mutex::new(()),
                 users: AtomicUsize::new(0),
                 is_child,
             }
@@ -205,6 +211,14 @@ impl Namespace {
         self.all().emit(name, arguments)
     }
 
+    /// Sends an event to all sockets, and waits until the bus has it; see [`Broadcast::emit_confirmed`].
+    ///
+    /// # Errors
+    /// As [`Broadcast::emit_confirmed`].
+    pub fn emit_confirmed(&self, name: &str, arguments: impl Serialize) -> BoxFuture<'static, Result<(), EmitError>> {
+        self.all().emit_confirmed(name, arguments)
+    }
+
     /// Sends an event to all sockets and collects the acknowledgements; see [`Broadcast::emit_with_ack`].
     ///
     /// # Errors
@@ -280,6 +294,16 @@ impl Namespace {
         &self.0.options
     }
 
+    /// Returns whether clients that come back pass the middlewares by.
+    pub(crate) fn skips_middlewares(&self) -> bool {
+        self.0.options.recovery.as_ref().is_some_and(|recovery| recovery.skip_middlewares)
+    }
+
+    /// Writes an event as the messages that carry it, with an offset behind its arguments if clients are to know one.
+    pub(crate) fn write(&self, arguments: &Arguments, compress: bool, offset: Option<Offset>) -> Vec<Message> {
+        self.0.write(arguments, compress, offset)
+    }
+
     pub(crate) fn hub(&self) -> &Hub<Socket> {
         &self.0.hub
     }
@@ -304,79 +328,6 @@ impl Namespace {
     pub(crate) fn released(&self) {
         if let Some(server) = self.0.server.upgrade() {
             server.released(self);
-        }
-    }
-}
-
-impl Sockets for Inner {
-    fn broadcast(&self, arguments: &Arguments, targets: &Targets, flags: Flags, _: Stamp) {
-        if self.hub.is_empty() {
-            return;
-        }
-        let mut parts = self.options.parser.encode(Kind::Event, &self.name, None, Some(arguments));
-        if !flags.compress {
-            parts = parts.into_iter().map(|part| part.uncompressed()).collect();
-        }
-        let mut watched = Vec::new();
-        self.hub.broadcast(targets, |socket| {
-            // Who has gone, or is disconnected because its queue is full, does not get it.
-            socket.send(&parts, flags.volatile).ok();
-            if socket.is_watched() {
-                watched.push(socket.clone());
-            }
-        });
-        watched.iter().for_each(|socket| socket.show_outgoing(arguments));
-    }
-
-    fn broadcast_with_ack(&self, arguments: &Arguments, targets: &Targets, flags: Flags, on_ack: &Arc<OnAck>) -> usize {
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let mut parts = self.options.parser.encode(Kind::Event, &self.name, Some(id), Some(arguments));
-        if !flags.compress {
-            parts = parts.into_iter().map(|part| part.uncompressed()).collect();
-        }
-        let sockets = self.hub.select(targets);
-        for socket in &sockets {
-            let waiter = Waiter::Many(Arc::downgrade(on_ack));
-            // Who cannot be asked counts as one that does not answer.
-            if acks(socket).add(id, waiter, self.options.max_waiting_acks) {
-                socket.send(&parts, flags.volatile).ok();
-            }
-            if socket.is_watched() {
-                socket.show_outgoing(arguments);
-            }
-        }
-        sockets.len()
-    }
-
-    fn join(&self, targets: &Targets, rooms: &[Room]) {
-        self.hub.join_all(targets, rooms);
-    }
-
-    fn leave(&self, targets: &Targets, rooms: &[Room]) {
-        self.hub.leave_all(targets, rooms);
-    }
-
-    fn disconnect(&self, targets: &Targets, close: bool) {
-        self.hub.select(targets).iter().for_each(|socket| socket.disconnect(close));
-    }
-
-    fn fetch(&self, targets: &Targets) -> Vec<SocketInfo> {
-        let mut found = Vec::new();
-        self.hub.visit(targets, |socket, rooms| found.push((socket.clone(), rooms)));
-        found.into_iter().map(|(socket, rooms)| socket.info(rooms)).collect()
-    }
-
-    fn rooms(&self) -> Vec<Room> {
-        self.hub.room_names()
-    }
-
-    fn server_side_emit(&self, node: &NodeId, arguments: Arguments, reply: Option<Reply>) {
-        let Some(server) = self.server.upgrade() else { return };
-        let handlers = self.handlers.server_events(&arguments.event_name());
-        let event = ServerEvent::new(node.clone(), arguments, reply);
-        for handler in handlers {
-            let event = event.clone();
-            server.spawn(async move { handler(event).await });
         }
     }
 }

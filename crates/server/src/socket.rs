@@ -1,20 +1,18 @@
 //! Decides what the application can do with one client in one namespace.
 //!
 //! A socket is connecting while middlewares look at it, connected, and then closed, in this order. It is in the hub of its
-//! namespace exactly while it is connected. Its lock is taken before the hub's, never behind it.
+//! namespace exactly while it is connected, or its client comes back and is about to be connected. Its lock is taken before the hub's, never behind it.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use limpet_bus::{NodeId, Room, SocketInfo, Targets};
-use limpet_proto::engineio::message::Message;
 use limpet_proto::socketio::arguments::Arguments;
-use limpet_proto::socketio::packet::Kind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -23,19 +21,22 @@ use crate::acks::Acks;
 use crate::broadcast::Broadcast;
 use crate::client::Client;
 use crate::emitter::Emitter;
-use crate::engine::{SendError, Transport};
+use crate::engine::Transport;
 use crate::error::{AckError, EmitError, EventError};
 use crate::event::Event;
 use crate::handler::EventHandler;
 use crate::handshake::Handshake;
 use crate::namespace::Namespace;
-use crate::queue::{Job, Queue};
+use crate::queue::Queue;
 use crate::reason::DisconnectReason;
 use crate::rooms::IntoRooms;
 
 pub(crate) mod handlers;
+pub(crate) mod keep;
+pub(crate) mod life;
 
 use handlers::{Entry, Handlers};
+use keep::Keep;
 
 /// A client in a namespace. Clones are the same socket.
 ///
@@ -61,6 +62,8 @@ pub(crate) struct Inner {
     is_connected: AtomicBool,
     /// Whether somebody wants to see outgoing events; asked for each of them.
     is_watched: AtomicBool,
+    /// The session, if the client can come back. Most of it is elsewhere, so that others do not keep room for it.
+    keep: OnceLock<Box<Keep>>,
     pub(crate) state: Mutex<State>,
     pub(crate) acks: Mutex<Acks>,
 }
@@ -75,9 +78,17 @@ pub(crate) struct State {
     data: Option<Box<Map<String, Value>>>,
 }
 
+impl State {
+    fn data_value(&self) -> Value {
+        Value::Object(self.data.as_deref().cloned().unwrap_or_default())
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Connecting,
+    /// In the hub, but not connected: its client comes back and gets what it missed first.
+    Returning,
     Connected,
     Closed,
 }
@@ -91,6 +102,7 @@ impl Socket {
             auth,
             is_connected: AtomicBool::new(false),
             is_watched: AtomicBool::new(false),
+            keep: OnceLock::new(),
             state: Mutex::new(State {
                 phase: Phase::Connecting,
                 queue: Queue::default(),
@@ -138,6 +150,12 @@ impl Socket {
         self.0.is_connected.load(Ordering::Acquire)
     }
 
+    /// Returns whether the client has come back: it has its id, rooms and data again, and has got what it missed. See
+    /// [`Options::recovery`](crate::Options::recovery).
+    pub fn recovered(&self) -> bool {
+        self.keep().is_some_and(|keep| keep.is_recovered)
+    }
+
     /// Sends an event. Never waits: what the client does not read is queued, up to the bounds of
     /// [`engine::Options`](crate::engine::Options), beyond which it is disconnected.
     ///
@@ -148,6 +166,14 @@ impl Socket {
     /// written.
     pub fn emit(&self, name: &str, arguments: impl Serialize) -> Result<(), EmitError> {
         self.emitter().emit(name, arguments)
+    }
+
+    /// Sends an event as [`emit`](Self::emit) does, and waits until the bus has it; see [`Broadcast::emit_confirmed`].
+    ///
+    /// # Errors
+    /// As [`Broadcast::emit_confirmed`], and when the socket is not connected.
+    pub fn emit_confirmed(&self, name: &str, arguments: impl Serialize) -> BoxFuture<'static, Result<(), EmitError>> {
+        self.emitter().emit_confirmed(name, arguments)
     }
 
     /// Sends an event and waits for the client's acknowledgement, whose first argument is returned. The event leaves at
@@ -216,11 +242,13 @@ impl Socket {
         let mut state = self.lock();
         match state.phase {
             Phase::Connecting => state.rooms.append(&mut rooms),
-            Phase::Connected => {
+            Phase::Returning | Phase::Connected => {
                 self.0.namespace.hub().join(&self.0.id, &rooms);
             }
             Phase::Closed => {}
         }
+        drop(state);
+        self.touched();
     }
 
     /// Leaves rooms. A socket never leaves the room of its own id.
@@ -229,11 +257,13 @@ impl Socket {
         let mut state = self.lock();
         match state.phase {
             Phase::Connecting => state.rooms.retain(|room| !rooms.contains(room)),
-            Phase::Connected => {
+            Phase::Returning | Phase::Connected => {
                 self.0.namespace.hub().leave(&self.0.id, &rooms);
             }
             Phase::Closed => {}
         }
+        drop(state);
+        self.touched();
     }
 
     /// Returns the rooms of the socket, its own first. While it is told of its end by `on_disconnecting`, those in which
@@ -241,7 +271,7 @@ impl Socket {
     pub fn rooms(&self) -> Vec<Room> {
         let state = self.lock();
         match state.phase {
-            Phase::Connected => self.0.namespace.hub().rooms(&self.0.id),
+            Phase::Returning | Phase::Connected => self.0.namespace.hub().rooms(&self.0.id),
             Phase::Connecting | Phase::Closed => state.rooms.clone(),
         }
     }
@@ -252,6 +282,7 @@ impl Socket {
         match serde_json::to_value(value) {
             Ok(value) => {
                 self.lock().data.get_or_insert_default().insert(key.to_owned(), value);
+                self.touched();
             }
             Err(error) => tracing::error!(socket = %self.id(), key, %error, "data that is not JSON"),
         }
@@ -268,16 +299,20 @@ impl Socket {
         if let Some(data) = &mut self.lock().data {
             data.remove(key);
         }
+        self.touched();
     }
 
     /// Disconnects the socket; with `close`, the client's session with all its sockets.
     ///
-    /// The client hears of it and does not come back by itself.
+    /// The client hears of it and does not come back by itself. What was emitted before reaches it first: if clients
+    /// recover, the socket may still be [connected](Self::connected) for a moment.
     pub fn disconnect(&self, close: bool) {
         if close {
             self.0.client.disconnect();
         } else {
-            self.leave_namespace(DisconnectReason::ServerNamespaceDisconnect);
+            let socket = self.clone();
+            let leave = move || socket.leave_namespace(DisconnectReason::ServerNamespaceDisconnect);
+            self.0.namespace.cluster().in_order(leave);
         }
     }
 
@@ -383,129 +418,12 @@ impl Socket {
     }
 
     pub(crate) fn info(&self, rooms: Vec<Room>) -> SocketInfo {
-        let data = self.lock().data.as_deref().cloned().unwrap_or_default();
-        SocketInfo { id: self.0.id.clone(), handshake: self.handshake().to_json(), rooms, data: Value::Object(data) }
+        let data = self.lock().data_value();
+        SocketInfo { id: self.0.id.clone(), handshake: self.handshake().to_json(), rooms, data }
     }
 
     pub(crate) fn targets(&self) -> Targets {
         Targets { rooms: Vec::new(), except: vec![self.0.id.clone()] }
-    }
-}
-
-/// What the rest of the crate does with a socket.
-impl Socket {
-    /// Makes the socket connected: tells the client, joins the hub, and calls the handlers of the namespace. Returns false
-    /// if it was closed meanwhile.
-    pub(crate) fn connect(&self, reply: &[Message]) -> bool {
-        let mut state = self.lock();
-        if state.phase != Phase::Connecting {
-            return false;
-        }
-        // The client hears of it before anything else, and its events wait for the handler of the connection.
-        if self.0.client.connection().send(reply).is_err() {
-            return false;
-        }
-        state.phase = Phase::Connected;
-        state.queue.begin();
-        self.0.is_connected.store(true, Ordering::Release);
-        let rooms = std::mem::take(&mut state.rooms);
-        let hub = self.0.namespace.hub();
-        hub.insert(self.0.id.clone(), self.clone());
-        hub.join(&self.0.id, &rooms);
-        true
-    }
-
-    /// Ends the socket. Returns whether it was connected. Its handlers hear of it behind the events that wait.
-    pub(crate) fn close(&self, reason: DisconnectReason) -> bool {
-        let mut state = self.lock();
-        let was_connected = match std::mem::replace(&mut state.phase, Phase::Closed) {
-            Phase::Closed => return false,
-            Phase::Connecting => false,
-            Phase::Connected => true,
-        };
-        self.0.is_connected.store(false, Ordering::Release);
-        if was_connected {
-            state.rooms = self.0.namespace.hub().remove(&self.0.id).unwrap_or_default();
-        }
-        drop(state);
-        self.0.acks.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        if was_connected {
-            self.submit(Job::Disconnect(reason));
-        } else {
-            self.ended();
-        }
-        was_connected
-    }
-
-    /// Leaves the namespace, and tells the client.
-    pub(crate) fn leave_namespace(&self, reason: DisconnectReason) {
-        if self.connected() {
-            let parts = self.0.client.encode(Kind::Disconnect, self.0.namespace.name(), None, None);
-            self.0.client.connection().send(&parts).ok();
-        }
-        self.0.client.left(self);
-        self.close(reason);
-    }
-
-    /// Forgets the rooms, once those who are told of the end have seen them.
-    pub(crate) fn forget_rooms(&self) {
-        self.lock().rooms = Vec::new();
-    }
-
-    /// Forgets what handlers hold, and gives the namespace free.
-    pub(crate) fn ended(&self) {
-        let handlers = std::mem::take(&mut self.lock().handlers);
-        drop(handlers);
-        self.0.namespace.released();
-    }
-
-    /// Sends the answer to an event of the client.
-    pub(crate) fn answer(&self, id: u64, values: &impl Serialize) -> Result<(), EmitError> {
-        if !self.connected() {
-            return Err(EmitError::Disconnected);
-        }
-        let arguments = Arguments::values(values).map_err(|error| EmitError::Arguments(error.to_string()))?;
-        let parts = self.0.client.encode(Kind::Ack, self.0.namespace.name(), Some(id), Some(&arguments));
-        self.0.client.connection().send(&parts).map_err(EmitError::from)
-    }
-
-    /// Sends what was encoded.
-    pub(crate) fn send(&self, parts: &[Message], is_volatile: bool) -> Result<(), EmitError> {
-        if !self.connected() {
-            return Err(EmitError::Disconnected);
-        }
-        let connection = self.0.client.connection();
-        if is_volatile {
-            connection.send_volatile(parts)?;
-        } else {
-            connection.send(parts)?;
-        }
-        Ok(())
-    }
-
-    /// Returns whether somebody wants to see outgoing events.
-    pub(crate) fn is_watched(&self) -> bool {
-        self.0.is_watched.load(Ordering::Acquire)
-    }
-
-    /// Shows an outgoing event to those who want to see it.
-    pub(crate) fn show_outgoing(&self, arguments: &Arguments) {
-        let handlers = self.lock().handlers.clone();
-        let event = Event { arguments: arguments.clone(), ack: crate::Ack::default() };
-        for entry in handlers.iter() {
-            if let Entry::Outgoing(handler) = entry {
-                handler(self, &event);
-            }
-        }
-    }
-}
-
-impl From<SendError> for EmitError {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::QueueFull => Self::QueueFull,
-            _ => Self::Disconnected,
-        }
     }
 }
 

@@ -63,6 +63,17 @@ impl Subject {
         Self::start(name, command)
     }
 
+    /// Starts a server whose clients recover. See the heads of `recovery-node.js` and of our `recovery_node.rs` for its
+    /// arguments.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn recovery_node(maker: Maker, arguments: &[&str]) -> Result<Self> {
+        let mut command = program(maker, if maker == Maker::Node { "recovery-node" } else { "recovery_node" })?;
+        command.args(arguments).arg("--end-with-stdin");
+        Self::start("recovery", command)
+    }
+
     fn start(name: &str, mut command: Command) -> Result<Self> {
         let process = Process::spawn(name, &mut command)?;
         let ports = process.wait_for("its ports", |line| {
@@ -110,6 +121,14 @@ pub fn features_suite(url: &str, arguments: &[&str]) -> Result<Client> {
 /// When it does not start.
 pub fn cluster_suite(urls: &str, arguments: &[&str]) -> Result<Client> {
     Client::start("cluster-suite.js", node("cluster-suite.js")?, urls, arguments)
+}
+
+/// Starts the suite of clients that come back; the URLs of nodes are separated by a comma.
+///
+/// # Errors
+/// When it does not start.
+pub fn recovery_suite(urls: &str, arguments: &[&str]) -> Result<Client> {
+    Client::start("recovery-suite.js", node("recovery-suite.js")?, urls, arguments)
 }
 
 /// Starts the suite of features with the client of python-socketio.

@@ -1,6 +1,9 @@
-//! A Redis of the test's own, without persistence.
+//! A Redis of the test's own; it keeps its data over a restart only if asked to.
+
+pub mod cluster;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -20,7 +23,8 @@ pub struct Redis {
     pub address: SocketAddr,
     /// The process, to stop or kill it.
     pub process: Process,
-    _folder: TempDir,
+    folder: TempDir,
+    is_kept: bool,
 }
 
 impl Redis {
@@ -29,9 +33,21 @@ impl Redis {
     /// # Errors
     /// When it is not installed or does not start.
     pub fn start() -> Result<Self> {
+        Self::start_as(false)
+    }
+
+    /// Starts a Redis whose data survive its end.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_kept() -> Result<Self> {
+        Self::start_as(true)
+    }
+
+    fn start_as(is_kept: bool) -> Result<Self> {
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            match Self::start_once() {
+            match Self::start_once(is_kept) {
                 Ok(redis) => return Ok(redis),
                 Err(error) if error.to_string().contains("Address already in use") => last = Some(error),
                 Err(error) => return Err(error),
@@ -40,17 +56,22 @@ impl Redis {
         Err(last.context("no attempt")?)
     }
 
-    fn start_once() -> Result<Self> {
+    fn start_once(is_kept: bool) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         // Redis takes no socket of another process, so its port is free for an instant.
         let [_, .., low, lower] = std::process::id().to_be_bytes();
         let address = TcpListener::bind((Ipv4Addr::new(127, 82, low, lower), 0))?.local_addr()?;
-        let mut command = Command::new(program("redis-server"));
-        command.args(["--bind", &address.ip().to_string(), "--port", &address.port().to_string()]);
-        command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(folder.path());
-        let process = Process::spawn("redis-server", &mut command)?;
-        process.wait_for("its start", |line| line.contains("Ready to accept connections").then_some(()))?;
-        Ok(Self { address, process, _folder: folder })
+        let process = run(address, folder.path(), is_kept)?;
+        Ok(Self { address, process, folder, is_kept })
+    }
+
+    /// Starts it again where it was, after its process has ended.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.process = run(self.address, self.folder.path(), self.is_kept)?;
+        Ok(())
     }
 
     /// Its URL for clients.
@@ -84,4 +105,13 @@ impl Redis {
         }
         Ok(())
     }
+}
+
+fn run(address: SocketAddr, folder: &Path, is_kept: bool) -> Result<Process> {
+    let mut command = Command::new(program("redis-server"));
+    command.args(["--bind", &address.ip().to_string(), "--port", &address.port().to_string()]);
+    command.args(["--save", "", "--appendonly", if is_kept { "yes" } else { "no" }, "--dir"]).arg(folder);
+    let process = Process::spawn("redis-server", &mut command)?;
+    process.wait_for("its start", |line| line.contains("Ready to accept connections").then_some(()))?;
+    Ok(process)
 }

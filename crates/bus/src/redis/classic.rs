@@ -29,7 +29,7 @@ use crate::envelope::Message;
 use crate::node::NodeId;
 use crate::target::{Flags, Room, Targets};
 
-pub(super) use read::{Received, read};
+pub(super) use read::{ReadSocket, Received, event, read};
 
 /// The type of an event's packet.
 const EVENT: u64 = 2;
@@ -80,6 +80,16 @@ impl Channels {
 
     pub(super) fn request_channel(&self) -> &str {
         &self.request
+    }
+
+    /// The channel of broadcasts to all rooms, or several.
+    pub(super) fn broadcast(&self) -> &str {
+        &self.broadcast
+    }
+
+    /// The channel of broadcasts to one room.
+    pub(super) fn broadcast_to(&self, room: &str) -> String {
+        format!("{}{room}#", self.broadcast)
     }
 
     /// The pattern that all broadcasts of the namespace match. A namespace may hold what has a meaning in patterns.
@@ -253,7 +263,7 @@ struct Said<'a> {
 /// Whom a message means, and how it is sent.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Options {
+pub(in crate::redis) struct Options {
     rooms: Vec<Name>,
     except: Vec<Name>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -275,7 +285,7 @@ struct WrittenFlags {
 /// The name of a room. Node has rooms that are numbers; on the channels they are text.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Name {
+pub(in crate::redis) enum Name {
     Text(Room),
     Number(serde_json::Number),
 }
@@ -290,7 +300,7 @@ impl From<Name> for Room {
 }
 
 impl Options {
-    fn of(targets: &Targets, flags: Option<Flags>) -> Self {
+    pub(in crate::redis) fn of(targets: &Targets, flags: Option<Flags>) -> Self {
         let names = |rooms: &[Room]| rooms.iter().cloned().map(Name::Text).collect();
         let flags = flags.map(|flags| WrittenFlags {
             volatile: flags.volatile.then_some(true),
@@ -300,7 +310,7 @@ impl Options {
         Self { rooms: names(&targets.rooms), except: names(&targets.except), flags }
     }
 
-    fn flags(&self) -> Flags {
+    pub(in crate::redis) fn flags(&self) -> Flags {
         let Some(flags) = &self.flags else { return Flags::default() };
         Flags {
             volatile: flags.volatile == Some(true),
@@ -310,7 +320,7 @@ impl Options {
         }
     }
 
-    fn targets(self) -> Targets {
+    pub(in crate::redis) fn targets(self) -> Targets {
         let rooms = |names: Vec<Name>| names.into_iter().map(Room::from).collect();
         Targets { rooms: rooms(self.rooms), except: rooms(self.except) }
     }
@@ -326,7 +336,7 @@ fn pack(body: &impl Serialize, arguments: &Arguments) -> Vec<u8> {
 }
 
 /// Returns arguments for JSON, where bytes have no place: they become what Node's buffers become there.
-fn plain(arguments: &Arguments) -> Result<Vec<Value>, BusError> {
+pub(in crate::redis) fn plain(arguments: &Arguments) -> Result<Vec<Value>, BusError> {
     let mut list: Vec<Value> = serde_json::from_str(arguments.text()).map_err(malformed)?;
     if !arguments.attachments().is_empty() {
         list.iter_mut().for_each(|value| unfold(value, arguments.attachments()));
@@ -334,7 +344,7 @@ fn plain(arguments: &Arguments) -> Result<Vec<Value>, BusError> {
     Ok(list)
 }
 
-fn unfold(value: &mut Value, attachments: &[Bytes]) {
+pub(in crate::redis) fn unfold(value: &mut Value, attachments: &[Bytes]) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| unfold(item, attachments)),
         Value::Object(object) => {
@@ -350,14 +360,14 @@ fn unfold(value: &mut Value, attachments: &[Bytes]) {
     }
 }
 
-fn raw(text: Option<&str>) -> Result<&RawValue, BusError> {
+pub(in crate::redis) fn raw(text: Option<&str>) -> Result<&RawValue, BusError> {
     json(text.unwrap_or("null"))
 }
 
-fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, BusError> {
+pub(in crate::redis) fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, BusError> {
     serde_json::from_str(text).map_err(malformed)
 }
 
-fn malformed(what: impl ToString) -> BusError {
+pub(in crate::redis) fn malformed(what: impl ToString) -> BusError {
     BusError::Malformed(what.to_string())
 }

@@ -1,220 +1,119 @@
-//! Decides how the two connections to Redis live: one publishes what waits, in batches; the other listens.
+//! Decides how a process is connected to Redis: one connection publishes, another one listens; in a Redis Cluster one to
+//! each node that is needed.
+//!
+//! What is published waits in a bounded queue until Redis has taken it, in order. What was under way when a connection
+//! broke is lost and counted, never sent twice. What is listened to is listened to again, until Redis has confirmed it.
 
+mod lane;
+mod listener;
+mod publisher;
+mod slots;
+mod topology;
+mod wanted;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value, cmd, pipe};
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use redis::{RedisError, cmd};
+use tokio::sync::oneshot;
 
+use super::open::{Address, Kept};
 use crate::adapter::BusError;
+use crate::health::{Health, Meter};
+use publisher::Queue;
+pub(super) use publisher::{Bounds, Published};
+use wanted::Wanted;
+pub(super) use wanted::{How, Subscription};
 
-/// How many messages leave in one go.
-const BATCH: usize = 256;
+/// How long Redis may be silent before this node says that it is cut off.
+const SLOW: Duration = Duration::from_secs(2);
 
-/// How long Redis may take to answer.
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a connection may take to be made.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may be silent before it is given up. What a stalled Redis has in hand it may yet do, so this is
+/// long.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The pause before a failed connection is tried again, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// How often the listening connection is asked whether it is still there.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// How long whoever asks for peers waits until Redis has confirmed that this node listens.
+const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many changes of what is listened to may wait.
-const MAX_CHANGES: usize = 4096;
+/// Takes what comes on a channel; returns soon.
+pub(super) type Hear = dyn Fn(&str, Bytes) + Send + Sync;
 
-/// What one namespace of a node listens to.
-#[derive(Debug)]
-pub(super) struct Listens {
-    pub(super) pattern: Option<String>,
-    pub(super) channels: Vec<String>,
-}
-
-enum Change {
-    /// With whom to tell once Redis has agreed.
-    Listen(Listens, watch::Sender<bool>),
-    Unlisten(Listens),
-}
-
-/// The connections of one process.
+/// The connections of one process. They end with it, after what waits has left, if that is possible within seconds.
 pub(super) struct Connections {
-    outgoing: mpsc::Sender<(String, Vec<u8>)>,
-    changes: mpsc::Sender<Change>,
-    publisher: ConnectionManager,
+    queue: Queue,
+    wanted: Arc<Wanted>,
+    meter: Arc<Meter>,
+    questions: Kept,
+    listening: tokio::task::AbortHandle,
 }
 
 impl Connections {
-    /// Connects. `hear` takes what comes on a channel; it returns soon.
+    /// Connects.
     pub(super) async fn open(
-        url: &str,
-        max_queued: usize,
-        hear: impl Fn(&str, &Bytes) + Send + Sync + 'static,
+        address: Address,
+        bounds: Bounds,
+        meter: Arc<Meter>,
+        hear: Arc<Hear>,
     ) -> Result<Self, BusError> {
-        let info = url.into_connection_info().map_err(failed)?;
-        let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(resp3)).map_err(failed)?;
-        let config = ConnectionManagerConfig::new()
-            .set_min_delay(RETRY.0)
-            .set_max_delay(RETRY.1)
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECTION_TIMEOUT));
-        let listening = config.clone().set_automatic_resubscription().set_push_sender(move |push: PushInfo| {
-            if let Some((channel, bytes)) = message(push) {
-                hear(&channel, &bytes);
-            }
-            Ok::<(), std::convert::Infallible>(())
-        });
-        let publisher = client.get_connection_manager_with_config(config).await.map_err(failed)?;
-        let listener = client.get_connection_manager_with_config(listening).await.map_err(failed)?;
-        let (outgoing, waiting) = mpsc::channel(max_queued.max(1));
-        let (changes, changed) = mpsc::channel(MAX_CHANGES);
-        tokio::spawn(publish(publisher.clone(), waiting));
-        tokio::spawn(listen(listener, changed));
-        Ok(Self { outgoing, changes, publisher })
+        let questions = Kept::connect(address.clone()).await.map_err(failed)?;
+        let wanted = Arc::new(Wanted::default());
+        let queue = publisher::start(address.clone(), bounds, meter.clone());
+        let listening = listener::start(address, wanted.clone(), meter.clone(), hear);
+        Ok(Self { queue, wanted, meter, questions, listening })
     }
 
     /// Queues a message.
-    pub(super) fn publish(&self, channel: String, bytes: Vec<u8>) -> Result<(), BusError> {
-        self.outgoing.try_send((channel, bytes)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => BusError::Full,
-            mpsc::error::TrySendError::Closed(_) => BusError::Closed,
-        })
+    pub(super) fn publish(&self, message: Published) -> Result<(), BusError> {
+        self.queue.push(message)
     }
 
-    /// Begins to listen, soon; what is returned becomes true then.
-    pub(super) fn listen(&self, listens: Listens) -> Result<watch::Receiver<bool>, BusError> {
-        let (sender, listening) = watch::channel(false);
-        self.changes.try_send(Change::Listen(listens, sender)).map_err(|_| BusError::Full)?;
-        Ok(listening)
-    }
-
-    /// Stops listening, soon.
-    pub(super) fn unlisten(&self, listens: Listens) {
-        if self.changes.try_send(Change::Unlisten(listens)).is_err() {
-            tracing::warn!("a namespace goes on to be listened to: too many changes wait for Redis");
+    /// Queues a message; what is returned ends when Redis has taken it.
+    pub(super) fn publish_confirmed(&self, message: Published) -> BoxFuture<'static, Result<(), BusError>> {
+        let (sender, taken) = oneshot::channel();
+        match self.queue.push(Published { taken: Some(sender), ..message }) {
+            Ok(()) => async { taken.await.map_err(|lost| BusError::Failed(Box::new(lost))) }.boxed(),
+            Err(error) => std::future::ready(Err(error)).boxed(),
         }
     }
 
-    /// Returns how many connections listen to a channel.
-    pub(super) async fn listeners(&self, channel: &str) -> Result<usize, BusError> {
-        let mut publisher = self.publisher.clone();
+    /// Listens, soon, and for as long as it is wanted as often as it is left.
+    pub(super) fn want(&self, subscription: Subscription) {
+        self.wanted.add(subscription);
+    }
+
+    /// Leaves what was wanted.
+    pub(super) fn leave(&self, subscription: &Subscription) {
+        self.wanted.remove(subscription);
+    }
+
+    /// Waits until Redis has confirmed these.
+    pub(super) async fn confirmed(&self, subscriptions: &[Subscription]) -> Result<(), BusError> {
+        let late = tokio::time::timeout(CONFIRMATION_TIMEOUT, self.wanted.confirmed(subscriptions)).await;
+        late.map_err(|late| BusError::Failed(Box::new(late)))
+    }
+
+    /// Returns how many connections listen to a channel, on all nodes of a cluster.
+    pub(super) async fn listeners(&self, channel: &str, how: How) -> Result<usize, BusError> {
         let mut question = cmd("PUBSUB");
-        question.arg("NUMSUB").arg(channel);
-        let (_, count): (String, usize) = question.query_async(&mut publisher).await.map_err(failed)?;
+        question.arg(if how == How::Shard { "SHARDNUMSUB" } else { "NUMSUB" }).arg(channel);
+        let (_, count): (String, usize) = question.query_async(&mut self.questions.clone()).await.map_err(failed)?;
         Ok(count)
     }
-}
 
-/// Publishes what waits, until nobody can publish any more.
-async fn publish(mut publisher: ConnectionManager, mut waiting: mpsc::Receiver<(String, Vec<u8>)>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut outage = Outage::default();
-    while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        loop {
-            let mut pipeline = pipe();
-            for (channel, bytes) in &batch {
-                pipeline.publish(channel, bytes.as_slice()).ignore();
-            }
-            match pipeline.query_async::<()>(&mut publisher).await {
-                Ok(()) => outage.end(),
-                // Nothing was sent, so it may be tried again.
-                Err(error) if error.is_connection_refusal() => {
-                    outage.begin(&error);
-                    sleep(RETRY.0).await;
-                    continue;
-                }
-                Err(error) => {
-                    outage.begin(&error);
-                    tracing::warn!(lost = batch.len(), %error, "messages to other nodes are lost: the connection to Redis broke");
-                }
-            }
-            break;
-        }
-        batch.clear();
+    pub(super) fn health(&self) -> Health {
+        self.meter.health(self.queue.len() as u64)
     }
 }
 
-/// Listens to what is asked for, until nobody asks any more, and asks now and then whether the connection is there.
-async fn listen(mut listener: ConnectionManager, mut changed: mpsc::Receiver<Change>) {
-    let mut outage = Outage::default();
-    loop {
-        let change = tokio::select! {
-            change = changed.recv() => change,
-            () = sleep(PING_INTERVAL) => {
-                // A failure makes the connection anew, and what was listened to is listened to again.
-                match cmd("PING").query_async::<Value>(&mut listener).await {
-                    Ok(_) => outage.end(),
-                    Err(error) => outage.begin(&error),
-                }
-                continue;
-            }
-        };
-        let Some(change) = change else { return };
-        while let Err(error) = apply(&mut listener, &change).await {
-            outage.begin(&error);
-            sleep(RETRY.0).await;
-        }
-        outage.end();
-    }
-}
-
-async fn apply(listener: &mut ConnectionManager, change: &Change) -> Result<(), RedisError> {
-    match change {
-        Change::Listen(Listens { pattern, channels }, listening) => {
-            listener.subscribe(channels).await?;
-            if let Some(pattern) = pattern {
-                listener.psubscribe(pattern).await?;
-            }
-            listening.send_replace(true);
-            Ok(())
-        }
-        Change::Unlisten(Listens { pattern, channels }) => {
-            listener.unsubscribe(channels).await?;
-            match pattern {
-                Some(pattern) => listener.punsubscribe(pattern).await,
-                None => Ok(()),
-            }
-        }
-    }
-}
-
-/// Says once that Redis cannot be reached, and once that it can again.
-#[derive(Default)]
-struct Outage(Option<Instant>);
-
-impl Outage {
-    fn begin(&mut self, error: &RedisError) {
-        if self.0.is_none() {
-            self.0 = Some(Instant::now());
-            tracing::error!(%error, "Redis cannot be reached: this node is cut off from the others");
-        }
-    }
-
-    fn end(&mut self) {
-        if let Some(since) = self.0.take() {
-            tracing::info!(seconds = since.elapsed().as_secs_f32(), "Redis can be reached again");
-        }
-    }
-}
-
-/// Returns channel and bytes of what was published.
-fn message(push: PushInfo) -> Option<(String, Bytes)> {
-    let mut data = push.data.into_iter();
-    match push.kind {
-        PushKind::Message => {}
-        PushKind::PMessage => drop(data.next()),
-        _ => return None,
-    }
-    match (data.next()?, data.next()?) {
-        (Value::BulkString(channel), Value::BulkString(bytes)) => {
-            Some((String::from_utf8(channel).ok()?, bytes.into()))
-        }
-        _ => None,
+impl Drop for Connections {
+    fn drop(&mut self) {
+        self.listening.abort();
     }
 }
 

@@ -86,6 +86,23 @@ impl Arguments {
         Ok(Self::trusted(text, attachments))
     }
 
+    /// Returns these arguments with a text behind them, as one more. The attachments are shared.
+    pub fn followed_by(&self, text: &str) -> Self {
+        // It is a list: it was checked when it was made.
+        let list = self.text.trim_end();
+        let list = list.strip_suffix(']').unwrap_or(list);
+        let comma = if list.trim_end().ends_with('[') { "" } else { "," };
+        let quoted = serde_json::Value::from(text);
+        Self { text: format!("{list}{comma}{quoted}]").into(), attachments: self.attachments.clone() }
+    }
+
+    /// Returns the last value if it is a text; of an event without values the name is the last.
+    pub fn last_text(&self) -> Option<Cow<'_, str>> {
+        // Most events end in something else, which need not be read to be known.
+        self.text.trim_end().strip_suffix(']')?.trim_end().strip_suffix('"')?;
+        self.raw_values().pop().and_then(string)
+    }
+
     /// Takes parts that were already checked.
     pub(super) fn trusted(text: impl Into<Arc<str>>, attachments: Vec<Bytes>) -> Self {
         Self { text: text.into(), attachments: (!attachments.is_empty()).then(|| attachments.into()) }

@@ -69,7 +69,7 @@ impl ReadPacket<'_> {
     }
 }
 
-fn event(data: &RawValue, attachments: Vec<Bytes>) -> Result<Arguments, BusError> {
+pub(in crate::redis) fn event(data: &RawValue, attachments: Vec<Bytes>) -> Result<Arguments, BusError> {
     let arguments = Arguments::from_parts(data.get(), attachments).map_err(malformed)?;
     if arguments.is_empty() {
         return Err(malformed("an event has a name"));
@@ -152,7 +152,7 @@ struct Response<'a> {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum ReadSocket {
+pub(in crate::redis) enum ReadSocket {
     /// The answer to who asked for ids alone.
     Id(Room),
     Whole {

@@ -134,6 +134,30 @@ fn only_lists_are_taken() {
 
 /// A type must read the same, whether there are bytes beside it or not.
 #[test]
+fn a_text_can_follow() {
+    let followed = |text: &str| Arguments::from_parts(text, Vec::new()).unwrap().followed_by("1-0").text().to_owned();
+    assert_eq!(followed(r#"["a"]"#), r#"["a","1-0"]"#);
+    assert_eq!(followed(r#"["a",[]]"#), r#"["a",[],"1-0"]"#);
+    assert_eq!(followed("[ \"a\" , 1 ] \n"), "[ \"a\" , 1 ,\"1-0\"]");
+    assert_eq!(followed("[]"), r#"["1-0"]"#);
+    assert_eq!(followed("[ ]"), r#"[ "1-0"]"#);
+    let quoted = Arguments::event("a", &1).unwrap().followed_by("\"\\");
+    assert_eq!(quoted.get::<String>(2).unwrap(), "\"\\");
+    let bytes = Arguments::event("a", &Bytes::from_static(b"b")).unwrap().followed_by("1-0");
+    assert_eq!((bytes.attachments().len(), bytes.len()), (1, 3));
+}
+
+#[test]
+fn a_last_text_is_seen() {
+    let last = |text: &str| Arguments::from_parts(text, Vec::new()).unwrap().last_text().map(Cow::into_owned);
+    assert_eq!(last(r#"["a"]"#).as_deref(), Some("a"));
+    assert_eq!(last("[1, \"b\\\"\" ]").as_deref(), Some("b\""));
+    assert_eq!(last(r#"["a",{"b":"c"}]"#), None);
+    assert_eq!(last(r#"["a",1]"#), None);
+    assert_eq!(last("[]"), None);
+}
+
+#[test]
 fn types_read_alike_with_and_without_bytes() {
     #[derive(Deserialize, PartialEq, Debug)]
     enum Shape {

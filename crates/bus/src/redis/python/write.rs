@@ -1,36 +1,72 @@
-//! Decides how messages stand on the channel of python-socketio 5.14 and later: JSON objects with a `method`.
+//! Decides how messages are written for Python's servers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use limpet_proto::socketio::arguments::Arguments;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::adapter::BusError;
 use crate::envelope::Message;
+use crate::redis::classic::{json as read, plain, raw};
 use crate::target::Room;
 
+#[derive(Serialize)]
+struct Emit<'a> {
+    method: &'a str,
+    event: &'a RawValue,
+    data: Data<'a>,
+    binary: bool,
+    namespace: &'a str,
+    room: Value,
+    skip_sid: Value,
+    callback: Value,
+    host_id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Plain(Vec<&'a RawValue>),
+    Binary(Vec<Part<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Part<'a> {
+    Values(Vec<&'a RawValue>),
+    Bytes(String),
+}
+
 /// Writes a message as one or more objects: Python moves and disconnects one socket at a time, by its id.
-pub(super) fn write(host: &str, namespace: &str, message: &Message) -> Result<Vec<Vec<u8>>, BusError> {
-    let bodies = match message {
+pub(crate) fn write(host: &str, namespace: &str, message: &Message) -> Result<Vec<Vec<u8>>, BusError> {
+    let bodies: Vec<Value> = match message {
         Message::Broadcast { arguments, targets, .. } => {
-            let list: Vec<Value> =
-                serde_json::from_str(arguments.text()).map_err(|error| BusError::Malformed(error.to_string()))?;
-            let Some((event, values)) = list.split_first() else {
+            let mut values: Vec<&RawValue> =
+                arguments.raw_values().into_iter().map(|value| raw(Some(value))).collect::<Result<_, _>>()?;
+            if values.is_empty() {
                 return Err(BusError::Malformed("an event has a name".to_owned()));
-            };
+            }
+            let event = values.remove(0);
             let binary = !arguments.attachments().is_empty();
             let data = if binary {
-                let bytes = arguments.attachments().iter().map(|bytes| Value::from(STANDARD.encode(bytes)));
-                std::iter::once(Value::from(values)).chain(bytes).collect()
+                let bytes = arguments.attachments().iter().map(|bytes| Part::Bytes(STANDARD.encode(bytes)));
+                Data::Binary(std::iter::once(Part::Values(values)).chain(bytes).collect())
             } else {
-                Value::from(values)
+                Data::Plain(values)
             };
-            vec![json!({
-                "method": "emit", "event": event, "data": data, "binary": binary, "namespace": namespace,
-                "room": one_or_list(&targets.rooms), "skip_sid": one_or_list(&targets.except), "callback": null,
-                "host_id": host,
-            })]
+            let (room, skip_sid) = (one_or_list(&targets.rooms), one_or_list(&targets.except));
+            let callback = Value::Null;
+            let emit = Emit { method: "emit", event, data, binary, namespace, room, skip_sid, callback, host_id: host };
+            let body = serde_json::to_vec(&emit).map_err(|error| BusError::Malformed(error.to_string()))?;
+            return Ok(vec![body]);
         }
         Message::Join { targets, rooms } => moves("enter_room", host, namespace, &targets.rooms, rooms),
+        Message::Leave { targets, rooms } if *targets.rooms == *rooms && targets.except.is_empty() => {
+            let one = |room| json!({ "method": "close_room", "room": room, "namespace": namespace, "host_id": host });
+            rooms.iter().map(one).collect()
+        }
         Message::Leave { targets, rooms } => moves("leave_room", host, namespace, &targets.rooms, rooms),
         Message::Disconnect { targets, .. } => {
             let one = |sid| json!({ "method": "disconnect", "sid": sid, "namespace": namespace, "host_id": host });
@@ -42,6 +78,16 @@ pub(super) fn write(host: &str, namespace: &str, message: &Message) -> Result<Ve
         return Err(BusError::Unsupported("python-socketio does this for single sockets: name them by their ids"));
     }
     Ok(bodies.iter().map(|body| body.to_string().into_bytes()).collect())
+}
+
+/// Writes the answer of a client to the server that asked; the request is named as `read` names it.
+pub(super) fn callback(host: &str, namespace: &str, request: &str, arguments: &Arguments) -> Option<Vec<u8>> {
+    let (id, sid): (Value, String) = read(request).ok()?;
+    let args = plain(arguments).ok()?;
+    let body = json!({
+        "method": "callback", "host_id": host, "sid": sid, "namespace": namespace, "id": id, "args": args,
+    });
+    Some(body.to_string().into_bytes())
 }
 
 fn moves(method: &str, host: &str, namespace: &str, sids: &[Room], rooms: &[Room]) -> Vec<Value> {

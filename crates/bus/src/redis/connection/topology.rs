@@ -1,0 +1,131 @@
+//! Decides which node of a Redis Cluster has what. A Redis alone is one node that has everything.
+
+use std::sync::Arc;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisError, RedisResult, Value, cmd};
+
+use super::lane::Question;
+use super::slots::slot;
+use crate::redis::open::{Address, config};
+
+/// How many ranges of slots are believed. A cluster of 1,000 masters has about as many.
+const MAX_RANGES: usize = 16384;
+
+/// Which connection a command needs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum To {
+    /// To any master: they pass on to each other what is published on plain channels.
+    Any,
+    /// To this one.
+    Node(Arc<str>, u16),
+}
+
+/// What is known of the nodes.
+#[derive(Debug)]
+pub(super) struct Topology {
+    address: Address,
+    /// Ranges of slots and their masters, as last told; none for a Redis alone.
+    ranges: Vec<(u16, u16, To)>,
+    /// Which master is taken where any will do.
+    turn: usize,
+    is_known: bool,
+}
+
+impl Topology {
+    pub(super) fn new(address: Address) -> Self {
+        // Not all processes of a cluster begin with the same master.
+        let turn = crate::node::random_u64() as usize;
+        Self { address, ranges: Vec::new(), turn, is_known: false }
+    }
+
+    /// Asks which node has what, if that is not known. Returns whether it was possible; a Redis alone is not asked.
+    pub(super) async fn know(&mut self) -> RedisResult<()> {
+        if self.is_known || !self.address.is_cluster() {
+            return Ok(());
+        }
+        let config = config(Some(super::SLOW));
+        let mut failed = None;
+        // Those that were named at first, and then those that were learned: the first may all be gone.
+        let mut known: Vec<To> = self.ranges.iter().map(|(_, _, to)| to.clone()).collect();
+        known.dedup();
+        for to in std::iter::once(To::Any).chain(known) {
+            let connected = match &to {
+                To::Any => self.address.connect_one(&config).await,
+                To::Node(host, port) => self.address.connect_node(host, *port, &config).await,
+            };
+            match ask(connected).await {
+                Ok(ranges) => {
+                    self.ranges = ranges;
+                    self.is_known = true;
+                    return Ok(());
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(nobody))
+    }
+
+    /// Returns how connections are asked whether they are of use.
+    pub(super) fn question(&self) -> Question {
+        match (self.address.is_cluster(), self.address.is_sentinel()) {
+            (true, _) => Question::Cluster,
+            (_, true) => Question::Role,
+            _ => Question::Ping,
+        }
+    }
+
+    /// Lets the next [`know`](Self::know) ask again.
+    pub(super) fn doubt(&mut self) {
+        self.is_known = false;
+        self.turn = self.turn.wrapping_add(1);
+    }
+
+    /// Says where a channel of shards is; `None` while nobody has its slot.
+    pub(super) fn owner(&self, channel: &str) -> Option<To> {
+        if !self.address.is_cluster() {
+            return Some(To::Any);
+        }
+        let slot = slot(channel);
+        let range = self.ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&slot));
+        range.map(|(_, _, to)| to.clone())
+    }
+
+    pub(super) async fn connect(&self, to: &To, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+        let to = match to {
+            To::Any if self.ranges.is_empty() => to,
+            To::Any => &self.ranges[self.turn % self.ranges.len()].2,
+            node => node,
+        };
+        match to {
+            To::Any => self.address.connect_one(config).await,
+            To::Node(host, port) => self.address.connect_node(host, *port, config).await,
+        }
+    }
+}
+
+async fn ask(connected: RedisResult<MultiplexedConnection>) -> RedisResult<Vec<(u16, u16, To)>> {
+    let mut connection = connected?;
+    let answer: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
+    let ranges: Vec<_> = answer.into_iter().take(MAX_RANGES).filter_map(range).collect();
+    if ranges.is_empty() { Err(nobody()) } else { Ok(ranges) }
+}
+
+/// Reads `[first, last, [host, port, …], replicas…]`.
+fn range(words: Vec<Value>) -> Option<(u16, u16, To)> {
+    let mut words = words.into_iter();
+    let number = |value: Value| match value {
+        Value::Int(number) => u16::try_from(number).ok(),
+        _ => None,
+    };
+    let (first, last) = (number(words.next()?)?, number(words.next()?)?);
+    let Value::Array(master) = words.next()? else { return None };
+    let mut master = master.into_iter();
+    let Value::BulkString(host) = master.next()? else { return None };
+    let host = String::from_utf8(host).ok().filter(|host| !host.is_empty())?;
+    Some((first, last, To::Node(host.into(), number(master.next()?)?)))
+}
+
+fn nobody() -> RedisError {
+    RedisError::from((redis::ErrorKind::ClusterConnectionNotFound, "no node of the cluster says who has what"))
+}

@@ -1,0 +1,259 @@
+//! Decides how a stream is read: from the end that it had when this process connected, each entry once, and after an outage
+//! from the last entry on, so that nothing is missed.
+//!
+//! When Redis has lost entries that were read, as after a restart without its data, reading goes on with what is there, and
+//! an entry that says so is added: who reads across it knows that something is missing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use redis::aio::ConnectionLike;
+use redis::{RedisError, RedisResult, Value, cmd};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::entry::{self, Compared, Entry, Info};
+use super::feed::{Feed, give};
+use super::patience::Patient;
+use super::trouble::Trouble;
+use crate::envelope::Message;
+use crate::health::Meter;
+use crate::log::{self, Offset};
+use crate::recovery::Repeats;
+use crate::redis::Kept;
+
+/// How many entries are read in one go.
+const COUNT: u64 = 500;
+
+/// How long Redis waits for an entry before it says that there is none.
+const BLOCK: Duration = Duration::from_secs(5);
+
+/// How long an answer to a read may take: what shows that Redis is silent.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How often nodes without traffic of their own hear of how far the stream is, at most.
+const TELL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The pause before Redis is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How many entries of the past are looked at for the first copy of one that was published again.
+const MAX_LOOK: usize = 20_000;
+
+/// How many publishers are told apart; about 200 bytes for each.
+pub(super) const MAX_PUBLISHERS: usize = 4096;
+
+/// What reads a stream.
+pub(super) struct Reader {
+    pub(super) stream: String,
+    /// For the blocking reads alone.
+    pub(super) connection: Kept,
+    pub(super) feed: Arc<Feed>,
+    pub(super) meter: Arc<Meter>,
+    /// Whether nodes get back their own messages.
+    pub(super) has_log: Arc<AtomicBool>,
+    /// For looks at the past.
+    pub(super) past: Patient,
+    pub(super) repeats: Repeats,
+    /// Everything behind this place is noted in `repeats`.
+    pub(super) noted: Offset,
+    /// How many entries the stream has ever had up to the last one that was read, if that is known.
+    pub(super) seen: Option<u64>,
+}
+
+impl Reader {
+    /// Reads until nobody uses the adapter any more, which is when `alive` has no sender.
+    pub(super) async fn run(mut self, mut alive: watch::Receiver<()>) {
+        tokio::select! {
+            _ = alive.changed() => {}
+            () = self.read() => {}
+        }
+    }
+
+    async fn read(&mut self) {
+        let mut next = self.feed.position();
+        let mut outage = Trouble::new(self.meter.clone(), "reading of a stream");
+        let mut told = Instant::now();
+        loop {
+            let entries = if outage.is_on() { self.resume(&mut next).await } else { self.next(next).await };
+            let entries = match entries {
+                Ok(entries) => entries,
+                Err(error) => {
+                    outage.begin(&error);
+                    sleep(RETRY).await;
+                    continue;
+                }
+            };
+            outage.end();
+            let is_idle = entries.is_empty();
+            for entry in entries {
+                next = entry.offset;
+                self.seen = self.seen.map(|seen| seen + 1);
+                self.take(entry).await;
+            }
+            if is_idle || told.elapsed() >= TELL_INTERVAL {
+                self.feed.tell();
+                told = Instant::now();
+            }
+        }
+    }
+
+    /// Waits for what is behind a place.
+    async fn next(&mut self, after: Offset) -> RedisResult<Vec<Entry>> {
+        let mut command = cmd("XREAD");
+        command.arg("COUNT").arg(COUNT).arg("BLOCK").arg(BLOCK.as_millis() as u64);
+        command.arg("STREAMS").arg(&self.stream).arg(after.to_string());
+        command.query_async(&mut self.connection).await.map(entry::of_xread)
+    }
+
+    /// Looks after an outage whether what was read is still there, and changes the place from where to go on if the stream
+    /// has begun anew.
+    async fn resume(&mut self, next: &mut Offset) -> RedisResult<Vec<Entry>> {
+        let info = info(&mut self.connection, &self.stream).await?;
+        let last: Value = cmd("XRANGE")
+            .arg(&self.stream)
+            .arg(next.to_string())
+            .arg(next.to_string())
+            .query_async(&mut self.connection)
+            .await?;
+        let is_there = !entry::of_xrange(last).is_empty();
+        match info.compare(*next, self.seen, is_there) {
+            Compared::Same => {}
+            Compared::Missed(count) => {
+                self.feed.lose();
+                self.meter.lost.add(usize::try_from(count).unwrap_or(usize::MAX));
+                self.seen = self.seen.map(|seen| seen + count);
+                tracing::error!(
+                    stream = self.stream,
+                    count,
+                    "entries of the stream were trimmed before they were read"
+                );
+            }
+            Compared::Lost => {
+                self.feed.lose();
+                tracing::error!(
+                    stream = self.stream, last = %*next, end = %info.last,
+                    "Redis has lost entries of the stream: clients that have not had them get fresh sessions"
+                );
+                self.mark_loss(*next, info.last).await;
+                self.seen = (info.last < *next).then_some(info.added);
+                *next = info.last.min(*next);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Adds an entry that tells of a loss, with a place above all that was read, so that places go on rising.
+    async fn mark_loss(&mut self, read: Offset, end: Offset) {
+        let id = if end < read { read.next().to_string() } else { "*".to_owned() };
+        let mut mark = cmd("XADD");
+        mark.arg(&self.stream).arg(id).arg(entry::LOST).arg(read.to_string());
+        if let Err(error) = mark.query_async::<Value>(&mut self.connection).await {
+            // Another node has been faster.
+            tracing::debug!(stream = self.stream, %error, "the loss is not marked");
+        }
+    }
+
+    async fn take(&mut self, entry: Entry) {
+        self.meter.received.add(1);
+        let offset = entry.offset;
+        let is_new = self.is_new(&entry).await;
+        let members = self.feed.advance(offset, entry.namespace());
+        if !is_new {
+            return;
+        }
+        if members.is_empty() {
+            return;
+        }
+        let has_log = self.has_log.load(Ordering::Relaxed);
+        let is_own = |uid: &[u8]| members.iter().all(|member| member.node.as_str().as_bytes() == uid);
+        if !has_log && is_own(entry.uid()) {
+            return;
+        }
+        let namespace = members[0].namespace.clone();
+        match entry.read() {
+            Ok((node, message)) => {
+                self.keep(&namespace, offset, &message);
+                give(&members, &node, message, Some(offset), has_log);
+            }
+            Err(error) => {
+                self.meter.malformed.add(1);
+                tracing::debug!(stream = self.stream, %offset, %error, "an entry of the stream is dropped");
+            }
+        }
+    }
+
+    /// Keeps a broadcast for those who come back.
+    fn keep(&self, namespace: &str, offset: Offset, message: &Message) {
+        if let Message::Broadcast { arguments, targets, flags, request: None } = message
+            && !flags.volatile
+        {
+            self.feed.keep(namespace, || log::Entry {
+                offset,
+                arguments: arguments.clone(),
+                targets: targets.clone(),
+                flags: *flags,
+            });
+        }
+    }
+
+    async fn is_new(&mut self, entry: &Entry) -> bool {
+        let Some(mark) = entry.mark() else { return true };
+        if let Some(behind) = mark.look_behind(self.noted) {
+            // It is tried for some time. What is missed is at worst a repeat.
+            if let Err(error) = look(&mut self.past, &self.stream, behind, self.noted, &mut self.repeats).await {
+                tracing::warn!(stream = self.stream, %error, "an event may come twice: the past cannot be looked at");
+            }
+            self.noted = behind;
+        }
+        mark.is_new(&mut self.repeats)
+    }
+}
+
+/// Notes what was published behind `after`, up to and with `upto`.
+pub(super) async fn look(
+    connection: &mut (impl ConnectionLike + Send),
+    stream: &str,
+    mut after: Offset,
+    upto: Offset,
+    repeats: &mut Repeats,
+) -> Result<(), RedisError> {
+    let mut seen = 0;
+    while after < upto && seen < MAX_LOOK {
+        let entries = range(connection, stream, after, upto, COUNT).await?;
+        let Some(last) = entries.last() else { break };
+        after = last.offset;
+        seen += entries.len();
+        for mark in entries.iter().filter_map(Entry::mark) {
+            mark.is_new(repeats);
+        }
+    }
+    Ok(())
+}
+
+/// Reads entries behind `after`, up to and with `upto`.
+pub(super) async fn range(
+    connection: &mut (impl ConnectionLike + Send),
+    stream: &str,
+    after: Offset,
+    upto: Offset,
+    count: u64,
+) -> RedisResult<Vec<Entry>> {
+    let mut command = cmd("XRANGE");
+    command.arg(stream).arg(after.next().to_string()).arg(upto.to_string()).arg("COUNT").arg(count);
+    command.query_async(connection).await.map(entry::of_xrange)
+}
+
+/// Asks what there is to know of a stream.
+pub(super) async fn info(connection: &mut (impl ConnectionLike + Send), stream: &str) -> RedisResult<Info> {
+    match cmd("XINFO").arg("STREAM").arg(stream).query_async(connection).await {
+        Ok(answer) => Ok(Info::read(answer)),
+        Err(error) if is_no_stream(&error) => Ok(Info::default()),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_no_stream(error: &RedisError) -> bool {
+    error.code() == Some("ERR") && error.detail().is_some_and(|detail| detail.contains("no such key"))
+}

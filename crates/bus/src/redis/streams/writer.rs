@@ -1,0 +1,203 @@
+//! Decides how messages get into a stream: in the order in which they were queued, many at a time, and again from the first
+//! one that Redis has not confirmed when a connection breaks.
+//!
+//! What leaves together is one transaction, so that a part of it never comes before another. Each message has a counter, by
+//! which those who read know what they have already seen.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use redis::{Pipeline, RedisError, RedisResult, Value, pipe};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use super::entry;
+use super::feed::Feed;
+use super::trouble::Trouble;
+use crate::adapter::BusError;
+use crate::health::Meter;
+use crate::log::Offset;
+use crate::node::{NodeId, random_u64};
+use crate::redis::Kept;
+
+/// How many messages leave in one go.
+const BATCH: usize = 256;
+
+/// The pause before Redis is tried again, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What Redis answers when it will not take a message later either.
+const FINAL: [&str; 2] = ["WRONGTYPE", "NOPERM"];
+
+/// What an entry costs beside its data, in bytes.
+const OVERHEAD: usize = 256;
+
+/// A message for a stream.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) node: NodeId,
+    pub(super) namespace: Arc<str>,
+    pub(super) kind: u64,
+    pub(super) data: Vec<u8>,
+    /// Whom to tell once Redis has answered.
+    pub(super) confirm: Option<oneshot::Sender<Result<(), BusError>>>,
+}
+
+/// The queue to a stream.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Entry>,
+    bytes: Arc<AtomicUsize>,
+    max_bytes: usize,
+    meter: Arc<Meter>,
+}
+
+/// What writes the queue.
+struct Writing {
+    stream: String,
+    max_len: u64,
+    connection: Kept,
+    feed: Arc<Feed>,
+    meter: Arc<Meter>,
+    /// Tells the entries of this queue from others.
+    publisher: String,
+    /// The counter of the first message that is not confirmed.
+    counter: u64,
+    /// The last one that is.
+    confirmed: Offset,
+}
+
+impl Writer {
+    /// Begins to write. It ends when the queue is dropped and empty.
+    pub(super) fn start(
+        stream: String,
+        max_len: u64,
+        (max_queued, max_bytes): (usize, usize),
+        connection: Kept,
+        feed: Arc<Feed>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        let (queue, waiting) = mpsc::channel(max_queued.max(1));
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let writing = Writing {
+            stream,
+            max_len,
+            connection,
+            confirmed: feed.position(),
+            feed,
+            meter: meter.clone(),
+            publisher: format!("{:016x}", random_u64()),
+            counter: 1,
+        };
+        tokio::spawn(writing.run(waiting, bytes.clone()));
+        Self { queue, bytes, max_bytes, meter }
+    }
+
+    /// Returns how many messages wait.
+    pub(super) fn len(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// Queues a message.
+    pub(super) fn publish(&self, entry: Entry) -> Result<(), BusError> {
+        let size = OVERHEAD + entry.data.len();
+        // One that is larger than the bound passes when nothing else waits.
+        let before = self.bytes.fetch_add(size, Ordering::Relaxed);
+        let queued = if before > 0 && before + size > self.max_bytes {
+            Err(BusError::Full)
+        } else {
+            self.queue.try_send(entry).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => BusError::Full,
+                mpsc::error::TrySendError::Closed(_) => BusError::Closed,
+            })
+        };
+        if queued.is_err() {
+            self.bytes.fetch_sub(size, Ordering::Relaxed);
+            self.meter.refused.add(1);
+        }
+        queued
+    }
+}
+
+impl Writing {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Entry>, bytes: Arc<AtomicUsize>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut outage = Trouble::new(self.meter.clone(), "writing of a stream");
+        while waiting.recv_many(&mut batch, BATCH).await > 0 {
+            let size: usize = batch.iter().map(|entry| OVERHEAD + entry.data.len()).sum();
+            let result = self.write(&batch, &mut outage).await;
+            let count = batch.len();
+            self.counter += count as u64;
+            match &result {
+                Ok(last) => {
+                    self.confirmed = self.confirmed.max(*last);
+                    self.meter.published.add(count);
+                }
+                Err(error) => {
+                    self.meter.lost.add(count);
+                    tracing::error!(stream = self.stream, lost = count, %error, "Redis does not take what is published");
+                }
+            }
+            for entry in batch.drain(..) {
+                let Some(confirm) = entry.confirm else { continue };
+                // Who asked may have stopped waiting.
+                drop(confirm.send(match &result {
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(BusError::Failed(error.clone().into())),
+                }));
+            }
+            bytes.fetch_sub(size, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes a batch, as often as it takes. Returns the place of its last message, or why Redis does not take it.
+    async fn write(&mut self, batch: &[Entry], outage: &mut Trouble) -> Result<Offset, RedisError> {
+        let mut pause = RETRY.0;
+        // Whatever becomes of the first attempt, its copies are behind both.
+        let before = self.confirmed.max(self.feed.position());
+        let mut again = None;
+        loop {
+            match self.attempt(batch, again).await {
+                Ok(last) => {
+                    outage.end();
+                    return Ok(last.unwrap_or(before));
+                }
+                Err(error) if is_final(&error) => return Err(error),
+                Err(error) => outage.begin(&error),
+            }
+            again = Some(before);
+            sleep(pause).await;
+            pause = RETRY.1.min(pause * 2);
+        }
+    }
+
+    async fn attempt(&mut self, batch: &[Entry], again: Option<Offset>) -> RedisResult<Option<Offset>> {
+        let pipeline = self.pipeline(batch, again);
+        let ids: Vec<Value> = pipeline.query_async(&mut self.connection).await?;
+        Ok(ids.last().and_then(entry::offset))
+    }
+
+    fn pipeline(&self, batch: &[Entry], again: Option<Offset>) -> Pipeline {
+        let mut pipeline = pipe();
+        if batch.len() > 1 {
+            pipeline.atomic();
+        }
+        for (Entry { node, namespace, kind, data, .. }, counter) in batch.iter().zip(self.counter..) {
+            let mut command = entry::add(&self.stream, self.max_len);
+            entry::write(&mut command, node.as_str(), namespace, *kind, data);
+            command.arg("publisher").arg(&self.publisher).arg("counter").arg(counter);
+            if let Some(again) = again {
+                command.arg("again").arg(again.to_string());
+            }
+            pipeline.add_command(command);
+        }
+        pipeline
+    }
+}
+
+/// Says whether Redis will not take it later either.
+fn is_final(error: &RedisError) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| FINAL.contains(&error.code())))
+}

@@ -1,0 +1,12 @@
+//! The Redis adapter with a real Redis: what it does when that fails, and what it speaks.
+
+#[path = "redis/cluster.rs"]
+mod cluster;
+#[path = "redis/outage.rs"]
+mod outage;
+#[path = "redis/python.rs"]
+mod python;
+#[path = "redis/rooms.rs"]
+mod rooms;
+#[path = "redis/support.rs"]
+mod support;

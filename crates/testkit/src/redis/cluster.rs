@@ -1,0 +1,135 @@
+//! A Redis Cluster of three masters, without replicas.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use tempfile::TempDir;
+
+use crate::process::{Process, program};
+use crate::raw::RawClient;
+
+/// The slots of each master.
+const SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10922), (10923, 16383)];
+
+/// A running cluster. It is killed on drop.
+#[derive(Debug)]
+pub struct RedisCluster {
+    /// Its masters.
+    pub nodes: Vec<Node>,
+}
+
+/// A master.
+#[derive(Debug)]
+pub struct Node {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The process, to stop or kill it.
+    pub process: Process,
+    _folder: TempDir,
+}
+
+impl RedisCluster {
+    /// Starts a cluster on free ports, and waits until all its nodes know all slots.
+    ///
+    /// # Errors
+    /// When a node does not start, or they do not agree within 30 seconds.
+    pub fn start() -> Result<Self> {
+        let mut nodes = Vec::new();
+        for (index, (first, last)) in SLOTS.into_iter().enumerate() {
+            let (node, bus) = Node::start()?;
+            node.ask(&format!("CLUSTER ADDSLOTSRANGE {first} {last}"))?;
+            node.ask(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1))?;
+            nodes.push((node, bus));
+        }
+        let [(_, _), others @ ..] = nodes.as_slice() else { unreachable!("three were started") };
+        for (other, bus) in others {
+            nodes[0].0.ask(&format!("CLUSTER MEET {} {} {bus}", other.address.ip(), other.address.port()))?;
+        }
+        let nodes: Vec<Node> = nodes.into_iter().map(|(node, _)| node).collect();
+        let end = Instant::now() + Duration::from_secs(30);
+        for node in &nodes {
+            while !node.is_whole()? {
+                ensure!(Instant::now() < end, "the nodes of the cluster do not agree");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        Ok(Self { nodes })
+    }
+
+    /// Its URL for our clients.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis+cluster://{}", self.addresses())
+    }
+
+    /// Where its nodes listen, separated by commas.
+    #[must_use]
+    pub fn addresses(&self) -> String {
+        self.nodes.iter().map(|node| node.address.to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Waits until so many clients, on all nodes together, listen to a channel.
+    ///
+    /// # Errors
+    /// When a node does not answer, or they do not come within 30 seconds.
+    pub fn wait_for_listeners(&self, channel: &str, is_shard: bool, count: u64) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(30);
+        let word = if is_shard { "SHARDNUMSUB" } else { "NUMSUB" };
+        loop {
+            let mut sum = 0;
+            for node in &self.nodes {
+                let answer = node.ask(&format!("PUBSUB {word} {channel}"))?;
+                sum += answer.lines().find_map(|line| line.strip_prefix(':')?.parse::<u64>().ok()).unwrap_or(0);
+            }
+            if sum >= count {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "{sum} instead of {count} listeners to {channel}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Node {
+    fn start() -> Result<(Self, u16)> {
+        let folder = tempfile::tempdir()?;
+        let [_, .., low, lower] = std::process::id().to_be_bytes();
+        let ip = Ipv4Addr::new(127, 83, low, lower);
+        // Both are free for an instant.
+        let bound = (TcpListener::bind((ip, 0))?, TcpListener::bind((ip, 0))?);
+        let (address, bus) = (bound.0.local_addr()?, bound.1.local_addr()?.port());
+        drop(bound);
+        let mut command = Command::new(program("redis-server"));
+        command.args(["--bind", &ip.to_string(), "--port", &address.port().to_string()]);
+        command.args([
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &bus.to_string(),
+            "--cluster-node-timeout",
+            "2000",
+        ]);
+        command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(folder.path());
+        let process = Process::spawn("redis-server", &mut command)?;
+        process.wait_for("its start", |line| line.contains("Ready to accept connections").then_some(()))?;
+        Ok((Self { address, process, _folder: folder }, bus))
+    }
+
+    /// Gives a command and returns the answer as it comes.
+    fn ask(&self, command: &str) -> Result<String> {
+        let mut client = RawClient::connect(self.address)?;
+        client.send(format!("{command}\r\nQUIT\r\n").as_bytes())?;
+        let answer = String::from_utf8_lossy(&client.read_to_end()?).into_owned();
+        ensure!(!answer.starts_with('-'), "{command}: {answer}");
+        Ok(answer)
+    }
+
+    fn is_whole(&self) -> Result<bool> {
+        let info = self.ask("CLUSTER INFO")?;
+        Ok(["cluster_state:ok", "cluster_slots_ok:16384", "cluster_known_nodes:3"]
+            .iter()
+            .all(|word| info.contains(word)))
+    }
+}
