@@ -236,13 +236,15 @@ impl Recovery {
             return Ok(None);
         };
         let lease = Lease { node: shared.node.clone(), epoch };
-        let from = replay::from(&session.progress, offset);
+        let from = replay::from(&holding::trusted(&session.progress, epoch), offset);
         let progress = replay::begin(from, offset);
         let (holding, fenced) = {
             let mut keeper = shared.keeper();
             let serial = keeper.next_serial();
             let holding = Holding::new(serial, session.id.clone(), session.secret.clone(), lease, progress);
-            let Ok(fenced) = keeper.adopting(&holding) else { return Ok(None) };
+            let Ok(fenced) = keeper.adopting(&holding) else {
+                return Err(BusError::Failed("the client has come back twice at once".into()));
+            };
             (holding, fenced)
         };
         let adoption = Adoption { session, holding, from: from.unwrap_or_default(), shared: shared.clone() };
@@ -252,11 +254,8 @@ impl Recovery {
         {
             cluster.fence(&former, adoption.holding.id().clone(), epoch);
         }
-        if from.is_none() {
-            self.end(&adoption.holding, None);
-            return Ok(None);
-        }
-        Ok(Some(adoption))
+        // It may be a connection that the client has left already, so the session is not forgotten.
+        Ok(from.is_some().then_some(adoption))
     }
 
     /// Finds what the client has missed. Called when the socket is in the hub with its rooms, and holds back what comes.
@@ -269,7 +268,6 @@ impl Recovery {
         let (shared, holding, from) = (&self.0, &adoption.holding, adoption.from);
         let caught_up = tokio::time::timeout(CATCH_UP, shared.places.reached(from)).await;
         if caught_up.is_err() && !shared.reaches(from).await? {
-            // Another node may know better, so the session is not forgotten.
             return Err(Lost::Gap);
         }
         let upto = self.position().unwrap_or(from).max(from);
@@ -281,7 +279,6 @@ impl Recovery {
             return Err(Lost::Taken);
         }
         if !stretch.is_whole {
-            self.end(holding, None);
             return Err(Lost::Gap);
         }
         let rooms = &adoption.session.rooms;

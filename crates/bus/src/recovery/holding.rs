@@ -36,17 +36,22 @@ struct Track {
     stale: Option<Offset>,
     /// The texts that the client has taken for offsets, by their hashes.
     texts: HashSet<u64>,
-    /// Whether one of them came again, or there were too many: they do not say any more where the client is.
+    /// Whether one of them came again, there were too many, or the session has had another holder: they do not say where
+    /// the client is.
     is_ambiguous: bool,
 }
 
 impl Holding {
-    pub(super) fn new(serial: u64, id: Room, secret: Arc<str>, lease: Lease, progress: Progress) -> Self {
+    pub(super) fn new(serial: u64, id: Room, secret: Arc<str>, lease: Lease, mut progress: Progress) -> Self {
+        let is_ambiguous = lease.epoch > 1;
+        if is_ambiguous && is_text(&progress) {
+            progress.mistaken = None;
+        }
         let done = progress.start.unwrap_or_default();
         let texts = progress.mistaken.iter().map(|(text, _)| hash(text)).collect();
         let brought = progress.mistaken.as_ref().and_then(|(text, _)| text.parse().ok());
         let stale = brought.filter(|brought| *brought > done);
-        let track = Mutex::new(Track { progress, done, stale, texts, is_ambiguous: false });
+        let track = Mutex::new(Track { progress, done, stale, texts, is_ambiguous });
         Self(Arc::new(Inner { serial, id, secret, lease, track }))
     }
 
@@ -98,10 +103,14 @@ impl Holding {
         if track.progress.mistaken.as_ref().is_some_and(|(last, sent)| last == text && *sent == before) {
             return;
         }
-        // Of one that was sent before, with something in between, nobody knows which of both the client has seen last.
-        let is_new = track.texts.len() < MAX_TEXTS && track.texts.insert(hash(text));
-        track.is_ambiguous |= !is_new;
-        track.stale = None;
+        if !track.is_ambiguous {
+            // Of one that was sent before, with something in between, nobody knows which the client has seen last.
+            let is_new = track.texts.len() < MAX_TEXTS && track.texts.insert(hash(text));
+            track.is_ambiguous = !is_new;
+            track.stale = None;
+        } else if !is_text(&track.progress) {
+            return;
+        }
         let is_clear = !track.is_ambiguous && text.len() <= MAX_MISTAKEN;
         track.progress.mistaken = is_clear.then(|| (text.to_owned(), before));
     }
@@ -118,8 +127,9 @@ impl Holding {
     /// is no offset is left out: it may be sent again, and the node die before that is saved.
     pub(super) fn progress(&self, as_of: Option<Offset>, is_last: bool) -> Progress {
         let mut progress = Progress { as_of, ..self.lock().progress.clone() };
-        let is_safe = |text: &str| is_last || text.parse::<Offset>().is_ok();
-        progress.mistaken = progress.mistaken.filter(|(text, _)| is_safe(text));
+        if !is_last && is_text(&progress) {
+            progress.mistaken = None;
+        }
         progress
     }
 
@@ -133,6 +143,21 @@ impl Holding {
     fn lock(&self) -> MutexGuard<'_, Track> {
         self.0.track.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns what can be relied on of what a holder saved, for the one that comes next. Texts that are no offsets only from the
+/// first to the second: later ones do not know which of them the client was sent before.
+pub(super) fn trusted(saved: &Progress, epoch: u64) -> Progress {
+    let mut progress = saved.clone();
+    if epoch > 2 && is_text(&progress) {
+        progress.mistaken = None;
+    }
+    progress
+}
+
+/// Returns whether what the client takes for its offset is a text that may be sent to it again.
+fn is_text(progress: &Progress) -> bool {
+    progress.mistaken.as_ref().is_some_and(|(text, _)| text.parse::<Offset>().is_err())
 }
 
 fn hash(text: &str) -> u64 {
@@ -210,6 +235,22 @@ mod tests {
         assert_eq!(mistaken(), None);
         holding.mistake("something else");
         assert_eq!(mistaken(), None);
+    }
+
+    #[test]
+    fn texts_are_relied_on_from_the_first_holder_to_the_second() {
+        let saved = Progress { mistaken: Some(("hi".to_owned(), None)), ..replay::begin(Some(at(10)), None) };
+        assert!(trusted(&saved, 2).mistaken.is_some());
+        assert!(trusted(&saved, 3).mistaken.is_none());
+        let lease = Lease { node: "b".into(), epoch: 2 };
+        let second = |brought| {
+            let progress = replay::begin(Some(at(10)), Some(brought));
+            let second = Holding::new(1, "id".into(), "secret".into(), lease.clone(), progress);
+            second.mistake("ho");
+            second.progress(None, true).mistaken
+        };
+        assert_eq!(second("hi"), None);
+        assert_eq!(second("9-0"), Some(("9-0".to_owned(), None)), "who brings that has got nothing since");
     }
 
     #[test]

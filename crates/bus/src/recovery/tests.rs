@@ -282,10 +282,28 @@ async fn a_client_that_has_missed_too_much_gets_a_fresh_session() {
     settle().await;
     assert!(node.recover("spoken", Some(has)).await.is_none());
     settle().await;
-    assert!(node.recover("spoken", Some(node.position())).await.is_none(), "it is forgotten");
+    assert!(node.recover("spoken", Some(has)).await.is_none(), "nor later");
     // Who had nothing to miss has missed nothing, however far behind.
     node.cut(&quiet);
     let (missed, _) = node.recover("quiet", Some(after)).await.unwrap();
+    assert_eq!(missed, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_the_client_has_left_takes_nothing_from_it() {
+    let bus = Local::new();
+    let (first, second) = (Node::new(&bus, "a"), Node::new(&bus, "b"));
+    let holding = first.connect("me", &[]).await;
+    let old = first.position();
+    first.emit("1", "me");
+    let has = first.position();
+    first.cut(&holding);
+    let (_, holding) = second.recover("me", Some(has)).await.unwrap();
+    assert!(second.recovery().saved(&holding).await);
+    // It brings what the client had before, and is heard only now.
+    assert!(first.recover("me", Some(old)).await.is_none());
+    assert_eq!(second.sockets.fenced.lock().unwrap().len(), 1);
+    let (missed, _) = second.recover("me", Some(has)).await.unwrap();
     assert_eq!(missed, [""; 0]);
 }
 

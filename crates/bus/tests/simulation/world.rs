@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(crate) clients: Vec<Client>,
     /// The number of the next event.
     pub(crate) number: u64,
+    /// The events that were to be acknowledged. They are in no log: a client that moves may get one from both nodes.
+    pub(crate) asked: Vec<u64>,
     /// Whether nothing breaks any more.
     pub(crate) is_calm: bool,
 }
@@ -152,6 +154,7 @@ impl World {
             wires: Vec::new(),
             clients: Vec::new(),
             number: 0,
+            asked: Vec::new(),
             is_calm: false,
         };
         Arc::new(Self { without, weather, appended: Notify::new(), state: Mutex::new(state) })
