@@ -7,11 +7,12 @@ use crate::report::{machine, one_line, print_head, show};
 use crate::stats::{Summary, summarise};
 
 /// The rows: what is done, what is read, the title, the unit, and whether goals are for it.
-const ROWS: [(Work, Reading, &str, &str, bool); 17] = [
+const ROWS: [(Work, Reading, &str, &str, bool); 18] = [
     (Work::Most, Reading::Receiving, "Receiving node, at most speed", "µs/event", true),
     (Work::Most, Reading::Publishing, "Publishing node, at most speed", "µs/event", true),
     (Work::Most, Reading::Redis, "Redis, at most speed", "µs/event", false),
     (Work::Most, Reading::Rate, "Events each second, all on two cores", "events/s", false),
+    (Work::Most, Reading::Disordered, "Out of order, at most speed", "%", false),
     (Work::Fixed, Reading::Receiving, "Receiving node, at a fixed rate", "µs/event", true),
     (Work::Fixed, Reading::Publishing, "Publishing node, at a fixed rate", "µs/event", true),
     (Work::Fixed, Reading::Redis, "Redis, at a fixed rate", "µs/event", false),

@@ -50,6 +50,8 @@ pub(super) enum Reading {
     Tail,
     /// CPU microseconds of the emitter for an event.
     Emitting,
+    /// Of 100 events so many were heard before one that was said earlier.
+    Disordered,
 }
 
 /// What to run.
@@ -135,6 +137,7 @@ fn nodes(
     let mut latencies = Vec::new();
     let began = Instant::now();
     pairs.run(speed, &mut latencies, |_| Ok(began.elapsed() >= settings.warm_up))?;
+    let disordered = pairs.disordered();
     latencies.clear();
     let (opened, before) = (Instant::now(), usage()?);
     let mut events = 0;
@@ -144,7 +147,8 @@ fn nodes(
     })?;
     let (wall, after) = (opened.elapsed(), usage()?);
     anyhow::ensure!(events > 0, "nothing was heard");
-    let mut values = vec![(Reading::Rate, events as f64 / wall.as_secs_f64())];
+    let disordered = (pairs.disordered() - disordered) as f64 * 100.0 / events as f64;
+    let mut values = vec![(Reading::Rate, events as f64 / wall.as_secs_f64()), (Reading::Disordered, disordered)];
     let readings = [Reading::Receiving, Reading::Publishing, Reading::Redis];
     for (reading, (after, before)) in readings.into_iter().zip(after.into_iter().zip(before)) {
         values.push((reading, after.since(before).ran.as_secs_f64() * 1e6 / events as f64));

@@ -18,8 +18,8 @@ use support::{say, sid_of, slow, text, until};
 struct SocketIo {
     address: SocketAddr,
     server: Server,
-    _listening: Listening,
-    _runtime: tokio::runtime::Runtime,
+    listening: Listening,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl SocketIo {
@@ -31,7 +31,7 @@ impl SocketIo {
             async {}
         });
         let listening = runtime.block_on(server.bind("127.0.0.1:0")).unwrap();
-        Self { address: listening.addr(), server, _listening: listening, _runtime: runtime }
+        Self { address: listening.addr(), server, listening, runtime }
     }
 }
 
@@ -114,6 +114,26 @@ fn a_polled_event_is_compressed_unless_it_must_not_be() {
         client.send(request.as_bytes()).unwrap();
         assert_eq!(client.response().unwrap().header("content-encoding"), coding);
     }
+}
+
+#[test]
+fn what_was_sent_before_the_server_closes_arrives() {
+    let io = SocketIo::start(Options::default(), |_| {});
+    let mut websocket = RawSocket::connect(io.address).unwrap();
+    let mut polling = RawClient::connect(io.address).unwrap();
+    let sid = sid_of(&polling.get("/socket.io/?EIO=4&transport=polling").unwrap().text());
+    let target = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+    polling.send(format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n40").as_bytes()).unwrap();
+    assert_eq!(polling.response().unwrap().text(), "ok");
+    assert!(polling.get(&target).unwrap().text().starts_with("40{"));
+    io.server.emit("last", ()).unwrap();
+    let SocketIo { listening, runtime, server: _server, .. } = io;
+    let closing = runtime.spawn(listening.close(Duration::ZERO));
+    assert_eq!(websocket.receive().unwrap(), r#"42["last"]"#);
+    assert!(websocket.receive().is_err());
+    assert_eq!(polling.get(&target).unwrap().text(), r#"42["last"]"#);
+    assert_eq!(polling.get(&target).unwrap().text(), "6\u{1e}1");
+    runtime.block_on(closing).unwrap();
 }
 
 #[test]
