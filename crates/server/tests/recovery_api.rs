@@ -6,8 +6,10 @@ mod script;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use limpet_bus::log::{Adopted, Hold, Lease, Log, Offset, Refreshed, Session, Stretch};
 use limpet_bus::{BusError, Link, Peers, Receiver, To};
-use limpet_server::{Ack, Adapter, EmitError, NodeId, Options, Recovery, Server, Socket};
+use limpet_server::{Ack, Adapter, EmitError, Local, NodeId, Options, Recovery, Room, Server, Socket};
 use script::{listen, run};
 use serde_json::{Value, json};
 
@@ -124,7 +126,7 @@ impl Link for NoLink {
         Err(BusError::Full)
     }
 
-    fn peers(&self) -> futures_util::future::BoxFuture<'_, Result<Peers, BusError>> {
+    fn peers(&self) -> BoxFuture<'_, Result<Peers, BusError>> {
         Box::pin(std::future::ready(Ok(Peers::Known(Vec::new()))))
     }
 
@@ -202,6 +204,94 @@ async fn an_event_that_the_bus_does_not_take_is_not_confirmed() {
     let io = Server::new(Options { adapter: Arc::new(Alone), ..Options::default() });
     let refused = tokio::time::timeout(Duration::from_secs(5), io.emit_confirmed("n", 1)).await.unwrap();
     assert!(matches!(refused, Err(EmitError::Bus(BusError::Full))), "{refused:?}");
+}
+
+/// Joins nodes as [`Local`] does, with a log that takes its time to write.
+#[derive(Default)]
+struct Slow {
+    local: Local,
+    /// The rooms of each session that was written.
+    written: Arc<Mutex<Vec<Vec<Room>>>>,
+}
+
+struct SlowLog {
+    log: Arc<dyn Log>,
+    written: Arc<Mutex<Vec<Vec<Room>>>>,
+}
+
+impl Adapter for Slow {
+    fn join(&self, namespace: &str, node: NodeId, receiver: Arc<dyn Receiver>) -> Result<Box<dyn Link>, BusError> {
+        self.local.join(namespace, node, receiver)
+    }
+
+    fn log(&self, retention: Duration) -> Option<Arc<dyn Log>> {
+        Some(Arc::new(SlowLog { log: self.local.log(retention)?, written: self.written.clone() }))
+    }
+}
+
+impl Log for SlowLog {
+    fn read(&self, namespace: &str, after: Offset, upto: Offset) -> BoxFuture<'_, Result<Stretch, BusError>> {
+        self.log.read(namespace, after, upto)
+    }
+
+    fn save(&self, namespace: &str, session: &Session, lease: &Lease) -> BoxFuture<'_, Result<Hold, BusError>> {
+        let (namespace, session, lease) = (namespace.to_owned(), session.clone(), lease.clone());
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let hold = self.log.save(&namespace, &session, &lease).await;
+            self.written.lock().unwrap().push(session.rooms);
+            hold
+        })
+    }
+
+    fn adopt(&self, namespace: &str, secret: &str, node: &NodeId) -> BoxFuture<'_, Result<Option<Adopted>, BusError>> {
+        self.log.adopt(namespace, secret, node)
+    }
+
+    fn refresh(
+        &self,
+        namespace: &str,
+        sessions: &[(Arc<str>, Lease)],
+    ) -> BoxFuture<'_, Result<Vec<Refreshed>, BusError>> {
+        self.log.refresh(namespace, sessions)
+    }
+
+    fn forget(&self, namespace: &str, secret: &str, lease: &Lease) -> BoxFuture<'_, Result<(), BusError>> {
+        self.log.forget(namespace, secret, lease)
+    }
+
+    fn retention(&self) -> Duration {
+        self.log.retention()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_closes_waits_for_what_is_to_be_written() {
+    let slow = Slow::default();
+    let written = slow.written.clone();
+    let io = Server::new(Options { adapter: Arc::new(slow), ..recovering() });
+    let (sender, mut joined) = tokio::sync::mpsc::channel(1);
+    io.on_connection(move |socket: Socket| {
+        let sender = sender.clone();
+        async move {
+            socket.join("late");
+            sender.send(()).await.unwrap();
+        }
+    });
+    let listening = listen(&io).await;
+    let script = run(
+        &[&listening],
+        r#"assert.equal(await gone(await connected("", { transports: ["websocket"] })), "transport close");"#,
+    );
+    let close = async {
+        joined.recv().await.unwrap();
+        io.close(Duration::ZERO).await;
+        // The first one was written before the client was in.
+        let written = written.lock().unwrap();
+        assert_eq!(written[0].len(), 1);
+        assert!(written.iter().any(|rooms| rooms.iter().any(|room| &**room == "late")), "{written:?}");
+    };
+    tokio::join!(script, close);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,8 +92,16 @@ impl Arguments {
         let list = self.text.trim_end();
         let list = list.strip_suffix(']').unwrap_or(list);
         let comma = if list.trim_end().ends_with('[') { "" } else { "," };
-        let quoted = serde_json::Value::from(text);
-        Self { text: format!("{list}{comma}{quoted}]").into(), attachments: self.attachments.clone() }
+        let mut longer = String::with_capacity(list.len() + text.len() + 4);
+        longer.push_str(list);
+        longer.push_str(comma);
+        if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            longer.extend(["\"", text, "\""]);
+        } else {
+            longer.push_str(&serde_json::Value::from(text).to_string());
+        }
+        longer.push(']');
+        Self { text: longer.into(), attachments: self.attachments.clone() }
     }
 
     /// Returns the last value if it is a text; of an event without values the name is the last.
