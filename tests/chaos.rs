@@ -37,6 +37,21 @@ fn no_client_notices_that_nodes_die() {
     report(&short(Ordeal::Kill)).verdict.assert_good();
 }
 
+#[test]
+fn no_client_notices_a_rolling_restart() {
+    report(&Settings { clients: 60, ..short(Ordeal::Roll) }).verdict.assert_good();
+}
+
+/// Reset, closed, swallowed, and closed towards the client alone, so that it comes back before its node has noticed.
+#[test]
+fn no_client_notices_that_all_are_cut() {
+    let pause = (Duration::from_millis(1000), Duration::from_millis(1500));
+    let settings = Settings { clients: 60, pause, restarts_redis: false, ..short(Ordeal::CutAll) };
+    let report = report(&settings);
+    report.verdict.assert_good();
+    assert!(report.verdict.number("reconnects") >= 120, "{:?}", report.verdict);
+}
+
 /// The proof of the script: what Node's server loses when one of two nodes dies is seen, and nothing else is.
 #[test]
 fn the_script_sees_what_is_lost() {

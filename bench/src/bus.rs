@@ -35,7 +35,7 @@ pub(crate) struct Options {
     /// Measures only these candidates.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Candidate>,
-    /// Measures only these: most, fixed, elsewhere, emitter.
+    /// Measures only these: most, fixed, single, elsewhere, emitter.
     #[arg(long, value_delimiter = ',')]
     work: Vec<rounds::Work>,
     /// One short round: for a look, not for a claim.
@@ -48,7 +48,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// Events each second of the rows with a fixed rate.
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 4000)]
     rate: u32,
     /// Niceness of everything that takes part. -15 (as root) keeps other work of a busy machine off the cores.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]

@@ -1,7 +1,7 @@
 // The application of `limpet-bench bus` on Node's socket.io with ws, default options.
 //
-// node bus.js redis|streams|recovery REDIS_URL prints `listening PORT`. `join` (room) is acknowledged; `say` (room, text) becomes
-// `news` for the room and is acknowledged.
+// node bus.js redis|streams|recovery REDIS_URL prints `listening PORT`. `join` (room) is acknowledged; `say` (room, texts) becomes
+// an event `news` for the room with each text, and is acknowledged.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 
@@ -40,8 +40,8 @@ io.on("connection", (socket) => {
     await socket.join(room);
     ack(true);
   });
-  socket.on("say", (room, text, ack) => {
-    io.to(room).emit("news", text);
+  socket.on("say", (room, texts, ack) => {
+    for (const text of texts) io.to(room).emit("news", text);
     ack(true);
   });
 });

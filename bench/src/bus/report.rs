@@ -2,21 +2,26 @@
 
 use super::candidates::Candidate;
 use super::load::PAIRS;
-use super::rounds::{Reading, Samples, Settings, Work};
+use super::rounds::{BATCH, Reading, Samples, Settings, Work};
 use crate::report::{machine, one_line, print_head, show};
 use crate::stats::{Summary, summarise};
 
 /// The rows: what is done, what is read, the title, the unit, and whether goals are for it.
-const ROWS: [(Work, Reading, &str, &str, bool); 13] = [
+const ROWS: [(Work, Reading, &str, &str, bool); 18] = [
     (Work::Most, Reading::Receiving, "Receiving node, at most speed", "µs/event", true),
     (Work::Most, Reading::Publishing, "Publishing node, at most speed", "µs/event", true),
     (Work::Most, Reading::Redis, "Redis, at most speed", "µs/event", false),
     (Work::Most, Reading::Rate, "Events each second, all on two cores", "events/s", false),
+    (Work::Most, Reading::Disordered, "Out of order, at most speed", "%", false),
     (Work::Fixed, Reading::Receiving, "Receiving node, at a fixed rate", "µs/event", true),
     (Work::Fixed, Reading::Publishing, "Publishing node, at a fixed rate", "µs/event", true),
     (Work::Fixed, Reading::Redis, "Redis, at a fixed rate", "µs/event", false),
     (Work::Fixed, Reading::Median, "From speaker to listener, median", "ms", false),
     (Work::Fixed, Reading::Tail, "From speaker to listener, p99", "ms", false),
+    (Work::Single, Reading::Receiving, "Receiving node, each event alone", "µs/event", true),
+    (Work::Single, Reading::Publishing, "Publishing node, each event alone", "µs/event", true),
+    (Work::Single, Reading::Median, "From speaker to listener, alone, median", "ms", false),
+    (Work::Single, Reading::Tail, "From speaker to listener, alone, p99", "ms", false),
     (Work::Elsewhere, Reading::Receiving, "Node where nobody is in the room", "µs/event", true),
     (Work::Elsewhere, Reading::Publishing, "Publishing node, of such events", "µs/event", false),
     (Work::Elsewhere, Reading::Redis, "Redis, of such events", "µs/event", false),
@@ -40,8 +45,8 @@ fn print_setting(settings: &Settings, command: &str) {
     }
     println!(
         "- Two nodes with one thread each share core 0; a Redis without persistence and the load generator, which never sleeps, share core 1; \
-         loopback. {PAIRS} clients of one node each send events to a room that one client of the other node is in. {} rounds, candidates \
-         alternating, {:?} measured after {:?} of warm-up, {} events/s where the rate is fixed. CPU is the run time of all \
+         loopback. {PAIRS} clients of one node each cause events, {BATCH} at a time, for a room that one client of the other node is in. {} rounds, candidates \
+         alternating, {:?} measured after {:?} of warm-up, {} events/s where the rate is fixed and half of it where each is alone. CPU is the run time of all \
          threads. What the publishing node costs includes the client's own event and its acknowledgement, what the \
          receiving node costs includes the delivery.\n",
         settings.rounds, settings.measured, settings.warm_up, settings.rate

@@ -10,13 +10,18 @@ use super::stage::{Node, Redis};
 use crate::measure::{Meter, Usage};
 use crate::rounds::in_turn;
 
+/// Events that a speaker causes at a time.
+pub(super) const BATCH: usize = 8;
+
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(super) enum Work {
-    /// As many events as come through.
+    /// As many events as come through, eight at a time.
     Most,
-    /// Events at a fixed rate.
+    /// Events at a fixed rate, eight at a time.
     Fixed,
+    /// Events at half the rate, each alone, so that everybody sleeps and wakes up for each.
+    Single,
     /// Events at a fixed rate to rooms that nobody is in at the receiving node.
     Elsewhere,
     /// Events in bulk from a program that is no node.
@@ -25,7 +30,7 @@ pub(super) enum Work {
 
 impl Work {
     /// In the order of the table.
-    pub(super) const ALL: [Self; 4] = [Self::Most, Self::Fixed, Self::Elsewhere, Self::Emitter];
+    pub(super) const ALL: [Self; 5] = [Self::Most, Self::Fixed, Self::Single, Self::Elsewhere, Self::Emitter];
 }
 
 /// What is read.
@@ -45,6 +50,8 @@ pub(super) enum Reading {
     Tail,
     /// CPU microseconds of the emitter for an event.
     Emitting,
+    /// Of 100 events so many were heard before one that was said earlier.
+    Disordered,
 }
 
 /// What to run.
@@ -120,11 +127,17 @@ fn nodes(
     let load = vec![std::process::id()];
     let meters = [receiving.pids(), publishing.pids(), redis.pids()].map(|pids| Meter::new(pids, load.clone()));
     let usage = || meters.iter().map(Meter::usage).collect::<anyhow::Result<Vec<Usage>>>();
-    let mut pairs = Pairs::gather(publishing, receiving, work == Work::Elsewhere)?;
-    let speed = if work == Work::Most { Speed::Most } else { Speed::Fixed(settings.rate.into()) };
+    let batch = if work == Work::Single { 1 } else { BATCH };
+    let mut pairs = Pairs::gather(publishing, receiving, batch, work == Work::Elsewhere)?;
+    let speed = match work {
+        Work::Most => Speed::Most,
+        Work::Single => Speed::Fixed(f64::from(settings.rate) / 2.0),
+        _ => Speed::Fixed(settings.rate.into()),
+    };
     let mut latencies = Vec::new();
     let began = Instant::now();
     pairs.run(speed, &mut latencies, |_| Ok(began.elapsed() >= settings.warm_up))?;
+    let disordered = pairs.disordered();
     latencies.clear();
     let (opened, before) = (Instant::now(), usage()?);
     let mut events = 0;
@@ -134,12 +147,13 @@ fn nodes(
     })?;
     let (wall, after) = (opened.elapsed(), usage()?);
     anyhow::ensure!(events > 0, "nothing was heard");
-    let mut values = vec![(Reading::Rate, events as f64 / wall.as_secs_f64())];
+    let disordered = (pairs.disordered() - disordered) as f64 * 100.0 / events as f64;
+    let mut values = vec![(Reading::Rate, events as f64 / wall.as_secs_f64()), (Reading::Disordered, disordered)];
     let readings = [Reading::Receiving, Reading::Publishing, Reading::Redis];
     for (reading, (after, before)) in readings.into_iter().zip(after.into_iter().zip(before)) {
         values.push((reading, after.since(before).ran.as_secs_f64() * 1e6 / events as f64));
     }
-    if work == Work::Fixed {
+    if matches!(work, Work::Fixed | Work::Single) {
         latencies.sort_unstable();
         let at = |share: f64| latencies.get((latencies.len() as f64 * share) as usize).copied().unwrap_or_default();
         values.push((Reading::Median, at(0.5).as_secs_f64() * 1e3));

@@ -20,6 +20,8 @@ use crate::node::NodeId;
 use crate::recovery::{Tail, TailBounds};
 
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 use sessions::Sessions;
 

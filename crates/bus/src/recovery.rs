@@ -1,12 +1,17 @@
 //! Decides how clients come back with their session: who holds it, what it has missed, and when it is saved.
 //!
 //! # What a server does
-//! A fresh client: [`Recovery::begin`], wait for [`Recovery::saved`] if the client must never be without its session, tell the client, put the
-//! socket into the hub. A client that comes back: [`Recovery::adopt`]; put the socket into the hub, with its rooms, in a
-//! state that holds events back; [`Recovery::missed`]; send those, the CONNECT packet, and then what was held back, each
-//! event through [`Holding::admit`], which drops what the client has; last [`Recovery::resume`]. In between
-//! nothing is saved. [`Recovery::changed`] when rooms or data change. [`Recovery::leaving`] before the socket is taken out of the
-//! hub, and [`Recovery::end`] behind that.
+//! - A fresh client: [`Recovery::begin`]; wait for [`Recovery::saved`] if its session must outlive the node from the first
+//!   moment; put the socket into the hub, and tell the client.
+//! - A client that comes back: [`Recovery::adopt`]; put the socket into the hub, with its rooms, in a state that holds events
+//!   back; [`Recovery::missed`]; send the CONNECT packet, then what was missed, and then what was held back, each of those
+//!   through [`Holding::admit`], which drops what the client has; last [`Recovery::resume`]. Nothing is saved in between.
+//! - Each event that is sent later goes through [`Holding::admit`] too.
+//! - [`Recovery::changed`] when rooms or data change.
+//! - [`Recovery::leaving`] before the socket is taken out of the hub, and [`Recovery::end`] behind that.
+//!
+//! The official client keeps events that come before CONNECT, and when the connection breaks before that it takes them at the next CONNECT,
+//! where they come again. So CONNECT comes first, unlike in Node. The simulation shows both.
 //!
 //! # Why nothing is lost or sent twice
 //! A node moves its position before it gives an entry to the hub. The socket is in the hub when the position is read up to
@@ -62,8 +67,8 @@ pub enum Stamp {
     None,
     /// The place of the event itself.
     Own(Offset),
-    /// The place of an earlier event, since this one is not in the log: volatile, for this node alone, or not published.
-    /// Without it the client would take another text for an offset.
+    /// The place of an earlier event, since this one is not in the log: for this node alone, not published, or volatile and
+    /// so not kept. Without it the client would take another text for an offset.
     Last(Offset),
 }
 
@@ -113,8 +118,8 @@ pub struct Missed {
 /// Why a session cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
-    /// The log does not have everything that the client has missed any more. The session is forgotten: the client needs a
-    /// fresh one.
+    /// The log does not have everything that the client has missed, or has not reached what the client says that it has: it
+    /// needs a fresh session.
     #[error("the log does not reach back far enough")]
     Gap,
     /// The client has come back again meanwhile, here or elsewhere: nobody reads what is sent to this connection.
@@ -255,14 +260,16 @@ impl Recovery {
     }
 
     /// Finds what the client has missed. Called when the socket is in the hub with its rooms, and holds back what comes.
-    /// When this node is behind what the client has, waits for it, up to 2 s.
+    /// When this node is behind what the client has, waits for up to 2 s; then it goes on if the log has reached the client's
+    /// offset, and what comes later than it should is dropped by [`Holding::admit`].
     ///
     /// # Errors
     /// [`Lost`] when the session cannot go on.
     pub async fn missed(&self, adoption: &Adoption) -> Result<Missed, Lost> {
         let (shared, holding, from) = (&self.0, &adoption.holding, adoption.from);
-        if tokio::time::timeout(CATCH_UP, shared.places.reached(from)).await.is_err() {
-            self.end(holding, None);
+        let caught_up = tokio::time::timeout(CATCH_UP, shared.places.reached(from)).await;
+        if caught_up.is_err() && !shared.reaches(from).await? {
+            // Another node may know better, so the session is not forgotten.
             return Err(Lost::Gap);
         }
         let upto = self.position().unwrap_or(from).max(from);
@@ -337,6 +344,13 @@ impl Shared {
         {
             sockets.fenced(holding);
         }
+    }
+
+    /// Returns whether the log has reached this place.
+    async fn reaches(&self, offset: Offset) -> Result<bool, BusError> {
+        let end = Offset { millis: u64::MAX, counter: u64::MAX };
+        let stretch = self.log.read(&self.namespace, offset.previous(), end).await?;
+        Ok(!stretch.entries.is_empty())
     }
 
     fn wake(self: &Arc<Self>) {

@@ -2,7 +2,7 @@
 //! one suite judges both. Prints `listening PORT PORT ...`; the end of standard input ends it.
 //!
 //! `recovery_node [--redis redis://127.0.0.1:6379] [--name 0] [--nodes 2] [--run-middlewares] [--parser msgpack]
-//! [--away MS]`
+//! [--away MS] [--ping-interval MS]`
 //!
 //! The nodes are joined by the local bus, or by Redis Streams. Besides, `stop n` closes a node.
 
@@ -32,8 +32,8 @@ struct Known {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut nodes, mut options) = (1, Options::default());
-    options.engine.ping_interval = Duration::from_secs(1);
-    options.engine.ping_timeout = Duration::from_secs(2);
+    options.engine.ping_interval = Duration::from_millis(500);
+    options.engine.ping_timeout = Duration::from_millis(1500);
     let mut recovery = Recovery::default();
     let mut adapter: Arc<dyn Adapter> = Arc::new(Local::new());
     let mut first = 0;
@@ -45,6 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--run-middlewares" => recovery.skip_middlewares = false,
             "--parser" if value()? == "msgpack" => options.parser = Parser::Msgpack,
             "--parser" => {}
+            "--ping-interval" => options.engine.ping_interval = Duration::from_millis(value()?.parse()?),
             "--away" => recovery.max_disconnection = Duration::from_millis(value()?.parse()?),
             "--redis" => adapter = Arc::new(Streams::connect(&value()?).await?),
             "--name" => first = value()?.parse()?,

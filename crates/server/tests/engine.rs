@@ -187,11 +187,12 @@ fn a_second_post_ends_the_session() {
     let mut poll = server.client();
     send(&mut poll, "GET", &query, "", b"");
     let mut first = server.client();
-    first
-        .send(format!("POST /engine.io/?{query} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n4abc").as_bytes())
-        .unwrap();
+    let head = format!("POST /engine.io/?{query} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n");
+    first.send(format!("{head}Expect: 100-continue\r\n\r\n").as_bytes()).unwrap();
     // The first one waits for its body, however long this takes.
-    std::thread::sleep(Duration::from_millis(50));
+    let asked = b"HTTP/1.1 100 Continue\r\n\r\n";
+    assert_eq!(first.read_exact(asked.len()).unwrap(), asked);
+    first.send(b"4abc").unwrap();
     assert_eq!(server.post(&query, "4second").status, 400);
     assert_eq!(poll.response().unwrap().text(), "1");
     first.send(b"defghi").unwrap();
@@ -240,7 +241,8 @@ fn the_client_closes_a_polling_session() {
     let query = format!("EIO=4&transport=polling&sid={}", server.open());
     let mut poll = server.client();
     send(&mut poll, "GET", &query, "", b"");
-    std::thread::sleep(Duration::from_millis(30));
+    let connection = server.seen.connections.lock().unwrap()[0].clone();
+    server.until("the poll waits", |_| connection.send_volatile(&[]) == Ok(true));
     let posted = server.post(&query, "4last\u{1e}1\u{1e}4lost");
     assert_eq!((posted.status, posted.text().as_str()), (200, "ok"));
     // The application has answered what stood before the end.

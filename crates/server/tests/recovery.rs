@@ -50,9 +50,12 @@ suites_of!(limpet, Limpet);
 mod beyond_node {
     use super::*;
 
+    /// No heartbeat tells a server that a client has gone.
+    const LATE: [&str; 2] = ["--ping-interval", "25000"];
+
     #[test]
     fn by_websocket() {
-        suite(Limpet, &[], &["--features", "beyond"]);
+        suite(Limpet, &LATE, &["--features", "beyond"]);
     }
 
     #[test]
@@ -67,7 +70,7 @@ mod beyond_node {
 
     #[test]
     fn several_nodes() {
-        suite(Limpet, &["--nodes", "3"], &["--features", "nodes"]);
+        suite(Limpet, &[&["--nodes", "3"], &LATE[..]].concat(), &["--features", "nodes"]);
     }
 
     #[test]

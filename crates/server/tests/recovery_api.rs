@@ -1,7 +1,6 @@
 //! What applications see of clients that come back, and what they do not see.
 
 #[path = "api/script.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "another suite uses the rest")]
 mod script;
 
 use std::sync::{Arc, Mutex};
@@ -84,7 +83,8 @@ async fn who_has_missed_more_than_may_wait_begins_anew() {
     run_cut(
         &io,
         r#"
-        const [socket, other] = [open("", ws), await connected("", ws)];
+        const other = await connected("", ws);
+        const socket = open("", ws);
         await once(socket, "hello");
         const id = socket.id;
         await cut(socket);

@@ -2,7 +2,6 @@
 //! from one that was killed.
 
 #[path = "api/script.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "another suite uses the rest")]
 mod script;
 
 use std::process::{Command, Stdio};
@@ -43,8 +42,8 @@ fn one_of_ours_is_all_that_nodes_are() {
     judge(recovery_suite(&node.urls(), &["--features", "recovered,lost,wire,beyond,storms"]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_clients_of_a_killed_server_go_on_elsewhere() {
+/// Ends one of two servers that share a Redis by a signal while clients are there, who go on at the other one.
+async fn end_one(signal: &str, rooms_are_written: bool) {
     let redis = Redis::start().unwrap();
     let start = |name: &str| {
         let mut command = Command::new(example("chaos_fixture").unwrap());
@@ -56,48 +55,74 @@ async fn the_clients_of_a_killed_server_go_on_elsewhere() {
     for node in &nodes {
         words.push(node.wait_for("its port", |line| Some(line.strip_prefix("listening ")?.to_owned())).unwrap());
     }
-    script::run_at(
-        words,
-        r#"
-        import { Cutter } from "./cutter.js";
-        const [pid, first, second] = urls.map(Number);
-        const ends = [];
-        const t = { after: (end) => ends.push(end) };
-        const through = async (port) => {
-            const cutter = await Cutter.start(t, port);
-            const socket = connect4(`http://127.0.0.1:${cutter.port}`, { forceNew: true, reconnection: false, transports: ["websocket"] });
-            sockets.push(socket);
-            await once(socket, "connect");
-            return { cutter, socket, seen: collect(socket, "msg"), id: socket.id };
-        };
-        const [quiet, busy, other] = await Promise.all([through(first), through(first), through(second)]);
-        for (const { socket } of [quiet, busy]) await ask(socket, "join", "r");
-        const one = once(busy.socket, "msg");
-        assert.equal(await ask(other.socket, "send", "r", 1), true);
-        await one;
-        const late = await through(first);
-        await ask(late.socket, "join", "r");
-        // What was changed is written within a tenth of a second, which is all that a kill can cost.
-        await new Promise((resolve) => setTimeout(resolve, 500));
-        const all = [quiet, busy, late];
-        const ended = Promise.all(all.map(({ socket }) => gone(socket)));
-        process.kill(pid, "SIGKILL");
-        await ended;
-        const sent = Array.from({ length: 50 }, (_, n) => n + 2);
-        assert.ok((await Promise.all(sent.map((n) => ask(other.socket, "send", "r", n)))).every((ok) => ok === true));
-        for (const { cutter, socket } of all) {
-            cutter.target = second;
-            const come = once(socket, "connect");
-            socket.connect();
-            await come;
-        }
-        assert.equal(await ask(other.socket, "send", "r", 52), true);
-        for (const { socket, seen } of all) while (seen.at(-1)?.[0] !== 52) await once(socket, "msg");
-        const numbers = (from) => Array.from({ length: 53 - from }, (_, n) => n + from);
-        const state = ({ socket, seen, id }) => [socket.recovered, socket.id === id, seen.map(([n]) => n)];
-        assert.deepEqual(all.map(state), [[true, true, numbers(1)], [true, true, numbers(1)], [true, true, numbers(2)]]);
-        ends.forEach((end) => end());
-        "#,
-    )
-    .await;
+    let settle = if rooms_are_written { SETTLE } else { "" };
+    let script = format!("const signal = {signal:?};{BEFORE}{settle}{AFTER}");
+    script::run_at(words, &script).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_of_a_killed_server_go_on_elsewhere() {
+    end_one("SIGKILL", true).await;
+}
+
+/// A server that is stopped writes what there is to be written.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_of_a_stopped_server_go_on_elsewhere() {
+    end_one("SIGTERM", false).await;
+}
+
+const BEFORE: &str = r#"
+import { Cutter } from "./cutter.js";
+const [pid, first, second] = urls.map(Number);
+const ends = [];
+const t = { after: (end) => ends.push(end) };
+const through = async (port) => {
+    const cutter = await Cutter.start(t, port);
+    const options = { forceNew: true, reconnection: false, transports: ["websocket"] };
+    const socket = connect4(`http://127.0.0.1:${cutter.port}`, options);
+    sockets.push(socket);
+    await once(socket, "connect");
+    return { cutter, socket, seen: collect(socket, "msg"), id: socket.id };
+};
+const [quiet, busy, other] = await Promise.all([through(first), through(first), through(second)]);
+for (const { socket } of [quiet, busy]) await ask(socket, "join", "r");
+const one = Promise.all([once(busy.socket, "msg"), once(quiet.socket, "msg")]);
+assert.equal(await ask(other.socket, "send", "r", 1), true);
+await one;
+const late = await through(first);
+const all = [quiet, busy, late];
+await ask(late.socket, "join", "r");
+"#;
+
+const SETTLE: &str = r#"
+// Rooms are written within a tenth of a second, and before a client is let in again.
+for (const { cutter, socket } of all) {
+    const end = gone(socket);
+    cutter.cut();
+    await end;
+    const come = once(socket, "connect");
+    socket.connect();
+    await come;
+    assert.equal(socket.recovered, true);
+}
+"#;
+
+const AFTER: &str = r#"
+const ended = Promise.all(all.map(({ socket }) => gone(socket)));
+process.kill(pid, signal);
+await ended;
+const sent = Array.from({ length: 50 }, (_, n) => n + 2);
+assert.ok((await Promise.all(sent.map((n) => ask(other.socket, "send", "r", n)))).every((ok) => ok === true));
+for (const { cutter, socket } of all) {
+    cutter.target = second;
+    const come = once(socket, "connect");
+    socket.connect();
+    await come;
+}
+assert.equal(await ask(other.socket, "send", "r", 52), true);
+for (const { socket, seen } of all) while (seen.at(-1)?.[0] !== 52) await once(socket, "msg");
+const numbers = (from) => Array.from({ length: 53 - from }, (_, n) => n + from);
+const state = ({ socket, seen, id }) => [socket.recovered, socket.id === id, seen.map(([n]) => n)];
+assert.deepEqual(all.map(state), [[true, true, numbers(1)], [true, true, numbers(1)], [true, true, numbers(2)]]);
+ends.forEach((end) => end());
+"#;

@@ -2,6 +2,7 @@
 // remembers in memory, or with that for Redis Streams. Prints `listening PORT`.
 //
 // node recovery-node.js [--redis redis://127.0.0.1:6379] [--name 0] [--run-middlewares] [--parser msgpack] [--away MS]
+//   [--ping-interval MS]
 //
 // On the namespaces `/` and `/other` clients command it by events, and get what came of it as an acknowledgement:
 //   whoami -> {id, recovered, rooms, data, node}   has id -> whether the socket of this id is here
@@ -24,8 +25,8 @@ const opts = options({
   away: 120000,
   "run-middlewares": false,
   parser: "json",
-  "ping-interval": 1000,
-  "ping-timeout": 2000,
+  "ping-interval": 500,
+  "ping-timeout": 1500,
   "end-with-stdin": false,
 });
 if (opts["end-with-stdin"]) endWithStdin();

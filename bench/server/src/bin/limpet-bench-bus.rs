@@ -1,13 +1,13 @@
 //! The application of `limpet-bench bus` on Limpet: one thread, default options.
 //!
-//! `limpet-bench-bus redis|streams|recovery REDIS_URL` prints `listening PORT`. `join` (room) is acknowledged; `say` (room, text)
-//! becomes `news` for the room and is acknowledged.
+//! `limpet-bench-bus redis|streams|recovery REDIS_URL` prints `listening PORT`. `join` (room) is acknowledged; `say` (room, texts)
+//! becomes an event `news` for the room with each text, and is acknowledged.
 
 use std::error::Error;
 use std::sync::Arc;
 
 use limpet_bus::{Adapter, Redis, Streams};
-use limpet_server::{Ack, Options, Server, Socket};
+use limpet_server::{Ack, Options, Recovery, Server, Socket};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -23,14 +23,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "streams" | "recovery" => Arc::new(Streams::connect(&url).await?),
         other => return Err(format!("no such bus: {other}").into()),
     };
-    let io = Server::new(Options { adapter, ..Options::default() });
+    let recovery = (bus == "recovery").then(Recovery::default);
+    let io = Server::new(Options { adapter, recovery, ..Options::default() });
     io.on_connection(|socket: Socket| async move {
         socket.on("join", |socket: Socket, room: String, ack: Ack| async move {
             socket.join(room);
             let _ = ack.send(true);
         });
-        socket.on("say", |socket: Socket, room: String, text: String, ack: Ack| async move {
-            let _ = socket.namespace().to(room).emit("news", text);
+        socket.on("say", |socket: Socket, room: String, texts: Vec<String>, ack: Ack| async move {
+            let room = socket.namespace().to(room);
+            for text in texts {
+                let _ = room.emit("news", text);
+            }
             let _ = ack.send(true);
         });
     });

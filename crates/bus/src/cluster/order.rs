@@ -155,7 +155,7 @@ impl Cluster {
             match message {
                 Message::Broadcast { arguments, targets, flags, request: None } => {
                     let stamp = match offset {
-                        Some(offset) if !flags.volatile && !flags.local => Stamp::Own(offset),
+                        Some(offset) if !flags.local => Stamp::Own(offset),
                         _ => self.last(),
                     };
                     sockets.broadcast(&arguments, &targets, flags, stamp);

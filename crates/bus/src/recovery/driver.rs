@@ -94,7 +94,7 @@ async fn save(shared: &Shared, task: &Save) -> Option<(Hold, Option<Offset>)> {
         secret: holding.secret().clone(),
         rooms: snapshot.rooms,
         data: snapshot.data,
-        progress: holding.progress(as_of),
+        progress: holding.progress(as_of, task.is_last),
     };
     let saved = tokio::time::timeout(LOG_TIME, shared.log.save(&shared.namespace, &session, holding.lease())).await;
     match saved {

@@ -15,6 +15,9 @@ use super::{Holding, Snapshot};
 use crate::log::{Hold, Offset, Refreshed};
 use crate::target::Room;
 
+#[cfg(test)]
+mod tests;
+
 /// How long a change waits for others.
 pub(super) const WRITE_BEHIND: Duration = Duration::from_millis(100);
 

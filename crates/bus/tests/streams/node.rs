@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use limpet_bus::log::{Hold, Lease, Progress, Refreshed, Session};
 use limpet_bus::{Adapter as _, Streams};
-use limpet_testkit::process::{Process, program};
 use limpet_testkit::peers;
+use limpet_testkit::process::{Process, program};
 use limpet_testkit::redis::Redis;
 use serde_json::{Value, json};
 

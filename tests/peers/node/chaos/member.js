@@ -4,8 +4,9 @@
 const HISTORY = 12;
 
 export class Member {
-  /** Keys of messages in the order of their arrival, those that came again too. */
+  /** Keys of messages in the order of their arrival, those that came again too; and when and with which offset they came. */
   got = [];
+  trail = [];
   /** How often each came. */
   times = new Map();
   connects = 0;
@@ -47,8 +48,14 @@ export class Member {
     return [...this.rooms].every((room) => traffic.acceptedFor(room).every((key) => this.times.has(key)));
   }
 
+  /** When, on which connection and with which offset a message came, and what came before it. */
+  arrivals(key) {
+    const places = [...this.got.keys()].filter((place) => this.got[place] === key);
+    return places.map((place) => ({ ...this.trail[place], before: this.trail[place - 1] }));
+  }
+
   #note(what) {
-    this.history.push(`${new Date().toISOString().slice(14, 23)} ${what}`);
+    this.history.push(`${clock()} ${what}`);
     if (this.history.length > HISTORY) this.history.shift();
   }
 
@@ -99,10 +106,15 @@ export class Member {
   #hear({ p, r, n }, offset) {
     const key = `${p}:${r}:${n}`;
     this.got.push(key);
+    this.trail.push({ at: clock(), connection: this.connects, offset });
     this.times.set(key, (this.times.get(key) ?? 0) + 1);
     if (typeof offset !== "string" || !isAbove(offset, this.#offset)) this.backwards += 1;
     if (typeof offset === "string") this.#offset = offset;
   }
+}
+
+function clock() {
+  return new Date().toISOString().slice(14, 23);
 }
 
 /** Whether a place of the log is behind another one. */

@@ -21,11 +21,11 @@ export function judge(members, publishers, traffic) {
       }
     }
     for (const [key, times] of member.times) {
-      if (times > 1) found("repeated", member, { key, times });
+      if (times > 1) found("repeated", member, { key, times, arrivals: member.arrivals(key) });
       const isMine = traffic.sent.has(key) && member.rooms.has(`room-${key.split(":")[1]}`);
       if (!isMine) found("foreign", member, { key });
     }
-    for (const key of disordered(member, traffic)) found("disordered", member, { key });
+    for (const key of disordered(member, traffic)) found("disordered", member, { key, arrivals: member.arrivals(key) });
     if (!member.isPresent) found("absent", member, {});
   }
   for (const member of [...members, ...publishers]) {

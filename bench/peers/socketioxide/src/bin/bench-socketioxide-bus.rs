@@ -1,7 +1,7 @@
 //! The application of `limpet-bench bus` on socketioxide with its redis adapter: one thread, default options.
 //!
-//! `bench-socketioxide-bus redis REDIS_URL` prints `listening PORT`. `join` (room) is acknowledged; `say` (room, text) becomes `news`
-//! for the room and is acknowledged.
+//! `bench-socketioxide-bus redis REDIS_URL` prints `listening PORT`. `join` (room) is acknowledged; `say` (room, texts) becomes an
+//! event `news` for the room with each text, and is acknowledged.
 
 use axum::serve::ListenerExt as _;
 use serde_json::Value;
@@ -15,8 +15,10 @@ fn on_connect<A: Adapter>(socket: &SocketRef<A>) {
         socket.join(room);
         let _ = ack.send(&true);
     });
-    socket.on("say", async |io: SocketIo<A>, Data::<(String, Value)>((room, text)), ack: AckSender<A>| {
-        let _ = io.to(room).emit("news", &text).await;
+    socket.on("say", async |io: SocketIo<A>, Data::<(String, Vec<Value>)>((room, texts)), ack: AckSender<A>| {
+        for text in &texts {
+            let _ = io.to(room.clone()).emit("news", text).await;
+        }
         let _ = ack.send(&true);
     });
 }
@@ -34,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     }
     let url = words.next().ok_or("the URL of a Redis is needed")?;
-    let client = redis::Client::open(format!("{url}?protocol=RESP3"))?;
+    let client = redis::Client::open(format!("{url}?protocol=resp3"))?;
     let adapter = RedisAdapterCtr::new_with_redis(&client).await?;
     let (layer, io) = SocketIo::builder().with_adapter::<RedisAdapter<_>>(adapter).build_layer();
     io.ns("/", async |socket: SocketRef<_>| on_connect(&socket)).await?;

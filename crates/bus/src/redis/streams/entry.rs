@@ -282,7 +282,18 @@ mod tests {
     }
 
     fn value() -> impl Strategy<Value = Value> {
-        let name = prop::sample::select(vec!["uid", "nsp", "type", "data", "publisher", "counter", "again", "lost", "1-1", "3"]);
+        let name = prop::sample::select(vec![
+            "uid",
+            "nsp",
+            "type",
+            "data",
+            "publisher",
+            "counter",
+            "again",
+            "lost",
+            "1-1",
+            "3",
+        ]);
         let leaf = prop_oneof![
             Just(Value::Nil),
             any::<i64>().prop_map(Value::Int),

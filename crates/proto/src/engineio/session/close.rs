@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use super::{Carrier, CloseReason, Phase, Session};
-use crate::engineio::packet::PacketType;
 
 /// How long a session that is to be closed waits for the next GET, or for its WebSocket to take what waits.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,9 +32,6 @@ impl Session {
             return;
         }
         self.outbox.take();
-        if self.is_waited_for() {
-            self.answer = Some(PacketType::Close);
-        }
         self.end(reason);
     }
 

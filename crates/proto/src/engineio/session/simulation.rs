@@ -483,6 +483,9 @@ fn run(seed: u64, version: Version, fault: Fault) -> bool {
             assert_eq!(world.received, world.client_sent);
             assert!(world.sent > 20 && world.received > 20, "nothing happened");
         }
+        Fault::AbortedGet | Fault::AbortedPost if is_broken => {
+            assert_eq!(world.session.closed(), Some(CloseReason::TransportError));
+        }
         Fault::ServerCloses | Fault::ServerClosesAt(_) if is_broken => {
             assert_eq!(world.session.closed(), Some(CloseReason::ForcedClose));
             assert_eq!(world.client_received, world.sent, "what waited was to leave first");

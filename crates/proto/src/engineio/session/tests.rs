@@ -1,6 +1,8 @@
 use super::*;
 use crate::engineio::packet::Packet;
 
+mod ends;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn config() -> Arc<Config> {
