@@ -106,6 +106,26 @@ fn clients_of_node_hear_it() {
 }
 
 #[test]
+fn clients_of_nodes_that_share_streams_hear_it() {
+    let redis = Redis::start().unwrap();
+    let node = Subject::cluster_node(Maker::Node, "a", &redis.url(), &["--adapter", "streams"]).unwrap();
+    redis.wait_for_listeners("socket.io#/other#", 1).unwrap();
+    let mut client = Listener::start(node.addresses[0], "/", "lobby");
+    emitted(&redis, &["--streams", "hi", "\"all\"", "{\"größe\":[null,1.5]}"]);
+    assert_eq!(client.event(), json!(["hi", "all", {"größe": [null, 1.5]}]));
+    emitted(&redis, &["--streams=socket.io", "--room", "lobby", "--except", "red", "to-some"]);
+    assert_eq!(client.event(), json!(["to-some"]));
+    emitted(&redis, &["--streams", "--room", "lobby", "--join", "blue"]);
+    emitted(&redis, &["--streams", "--room", "blue", "blue"]);
+    assert_eq!(client.event(), json!(["blue"]));
+    emitted(&redis, &["--streams", "--server-side", "told", "1"]);
+    emitted(&redis, &["--streams", "--room", "blue", "--disconnect"]);
+    assert_eq!(client.line(), "disconnected io server disconnect");
+    let other = emit(&redis, &["--streams=other", "--namespace", "/nowhere", "hi"], "");
+    assert!(String::from_utf8_lossy(&other.stderr).contains("nobody listens"));
+}
+
+#[test]
 fn lines_are_emitted_in_their_order() {
     let redis = Redis::start().unwrap();
     let node = cluster_node(&redis, "a");

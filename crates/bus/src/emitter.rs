@@ -1,21 +1,22 @@
 //! Decides how a process that has no clients of its own speaks to those of the cluster.
 //!
-//! What it publishes is what `@socket.io/redis-emitter` publishes, or what a write-only manager of python-socketio does:
-//! nodes take it for that.
+//! What it publishes is what `@socket.io/redis-emitter` or `@socket.io/redis-streams-emitter` publishes, or what a write-only
+//! manager of python-socketio does: nodes take it for that.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use limpet_proto::socketio::arguments::Arguments;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, cmd};
+use redis::cmd;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::adapter::BusError;
 use crate::envelope::Message;
 use crate::node::{NodeId, random_u64};
-use crate::redis::Channels;
+use crate::redis::streams::{Emitting, StreamsOptions};
+use crate::redis::{Address, Channels, Kept};
 use crate::target::{Flags, Room, Targets};
 
 /// The name under which emitters publish.
@@ -23,9 +24,6 @@ const UID: &str = "emitter";
 
 /// How long Redis may take to take a message.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How often a connection is tried before an emit fails.
-const RETRIES: usize = 3;
 
 /// Emits from outside the cluster. Clones share one connection, which comes back by itself.
 ///
@@ -41,7 +39,7 @@ const RETRIES: usize = 3;
 /// ```
 #[derive(Clone)]
 pub struct Emitter {
-    connection: ConnectionManager,
+    connection: Kept,
     form: Form,
     namespace: Room,
     targets: Targets,
@@ -53,6 +51,8 @@ pub struct Emitter {
 enum Form {
     /// Node's classic adapter and ours; what the channels begin with.
     Node(Room),
+    /// Nodes that share streams.
+    Streams(Arc<Emitting>),
     /// python-socketio; its channel, and the name of this process.
     Python { channel: Room, host: Room },
 }
@@ -84,14 +84,19 @@ impl Emitter {
         Self::open(url, Form::Python { channel: channel.into(), host: host.into() }).await
     }
 
+    /// Connects, to speak to nodes that share streams: Node's with its streams adapter, and ours with
+    /// [`Streams`](crate::Streams). Clients that are away get the events when they recover. What Redis does not confirm is
+    /// added again; our nodes give it once, Node's may give it twice. The options must be those of the nodes.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_streams(url: &str, options: &StreamsOptions) -> Result<Self, BusError> {
+        Self::open(url, Form::Streams(Arc::new(Emitting::new(options)))).await
+    }
+
     async fn open(url: &str, form: Form) -> Result<Self, BusError> {
-        let failed = |error| BusError::Failed(Box::new(error));
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(RETRIES)
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(RESPONSE_TIMEOUT));
-        let client = Client::open(url).map_err(failed)?;
-        let connection = client.get_connection_manager_with_config(config).await.map_err(failed)?;
+        let connection = Kept::connect_with(Address::parse(url)?, Some(RESPONSE_TIMEOUT)).await;
+        let connection = connection.map_err(|error| BusError::Failed(Box::new(error)))?;
         Ok(Self { connection, form, namespace: "/".into(), targets: Targets::all(), flags: Flags::default() })
     }
 
@@ -199,6 +204,9 @@ impl Emitter {
             Form::Node(key) => {
                 let channels = Channels::new(key, &self.namespace);
                 channels.write(&NodeId::from(UID), None, false, message)?.into_iter().collect()
+            }
+            Form::Streams(streams) => {
+                return streams.publish(&mut self.connection.clone(), UID, &self.namespace, message).await;
             }
             Form::Python { channel, host } => {
                 let bodies = crate::redis::python::write(host, &self.namespace, message)?;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
-use limpet_bus::Emitter;
+use limpet_bus::{Emitter, StreamsOptions};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -19,12 +19,14 @@ const UNDER_WAY: usize = 256;
 
 /// Emits an event to the clients of a cluster, through its Redis.
 ///
-/// Reaches nodes that run Node's @socket.io/redis-adapter or Limpet's, and with --python those of python-socketio.
+/// Reaches nodes that run Node's @socket.io/redis-adapter or Limpet's, with --streams those that share Redis Streams, and
+/// with --python those of python-socketio.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     limpet emit --bus redis://127.0.0.1:6379 hi '\"all sockets\"'\n  \
     limpet emit --bus redis://127.0.0.1:6379 --namespace /chat --room lobby said '\"ada\"' '{\"text\":\"hello\"}'\n  \
     limpet emit --bus redis://127.0.0.1:6379 --room lobby --join archive\n  \
+    limpet emit --bus redis://127.0.0.1:6379 --streams hi '\"all sockets, and those who come back\"'\n  \
     tail -f events.jsonl | limpet emit --bus redis://127.0.0.1:6379 --lines\n\n\
     A line for --lines is [\"event\", argument, …] or {\"event\": …, \"args\": […], \"namespace\": …, \"rooms\": […], \
     \"except\": […]}.")]
@@ -38,6 +40,16 @@ pub(crate) struct Emit {
     /// Speak to python-socketio and Flask-SocketIO, on this channel
     #[arg(long, value_name = "CHANNEL", num_args = 0..=1, default_missing_value = "socketio", require_equals = true)]
     python: Option<String>,
+    /// Add to Redis Streams, for nodes that share them; of this name
+    #[arg(
+        long, value_name = "NAME", num_args = 0..=1, default_missing_value = "socket.io", require_equals = true,
+        conflicts_with = "python"
+    )]
+    streams: Option<String>,
+    /// How many streams the nodes share
+    #[arg(long, value_name = "COUNT", default_value_t = 1, requires = "streams",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    stream_count: u16,
     /// Namespace of the sockets that are meant
     #[arg(long, value_name = "NAME", default_value = "/")]
     namespace: String,
@@ -105,9 +117,16 @@ impl Emit {
     }
 
     async fn emit(&self) -> anyhow::Result<()> {
-        let emitter = match &self.python {
-            Some(channel) => Emitter::connect_python(&self.bus, channel).await,
-            None => Emitter::connect_with_key(&self.bus, &self.key).await,
+        let emitter = match (&self.python, &self.streams) {
+            (Some(channel), _) => Emitter::connect_python(&self.bus, channel).await,
+            (None, Some(stream)) => {
+                let mut options = StreamsOptions::default();
+                options.stream.clone_from(stream);
+                options.stream_count = self.stream_count;
+                options.channel_prefix.clone_from(&self.key);
+                Emitter::connect_streams(&self.bus, &options).await
+            }
+            (None, None) => Emitter::connect_with_key(&self.bus, &self.key).await,
         };
         let mut emitter = aim(emitter.context("the bus")?.of(&self.namespace), &self.room, &self.except);
         if self.volatile {

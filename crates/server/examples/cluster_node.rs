@@ -2,13 +2,13 @@
 //! judges clusters of both kinds. Prints `listening PORT`; the end of standard input ends it.
 //!
 //! `cluster_node --redis redis://127.0.0.1:6379 [--adapter redis|sharded|streams] [--name a] [--specific]
-//! [--mode dynamic|dynamic-private|static] [--interest] [--python CHANNEL]`
+//! [--mode dynamic|dynamic-private|static] [--interest] [--python CHANNEL] [--streams COUNT] [--sharded-pubsub]`
 
 use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use limpet_bus::{Adapter, Redis, RedisOptions, Sharding, Streams};
+use limpet_bus::{Adapter, Redis, RedisOptions, Sharding, Streams, StreamsOptions};
 use limpet_server::{Ack, Broadcast, Event, Namespace, Options, Server, ServerEvent, Socket};
 use rmpv::Value;
 use serde::Deserialize;
@@ -19,7 +19,7 @@ use serde_json::json;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut redis, mut name, mut bus, mut mode) =
         (None, "limpet".to_owned(), RedisOptions::default(), Sharding::default());
-    let mut adapter = "redis".to_owned();
+    let (mut adapter, mut streams) = ("redis".to_owned(), StreamsOptions::default());
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -29,6 +29,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--specific" => bus.specific_responses = true,
             "--interest" => bus.interest = true,
             "--python" => bus.python = words.next(),
+            "--streams" => streams.stream_count = words.next().ok_or("--streams needs a number")?.parse()?,
+            "--sharded-pubsub" => streams.sharded_pubsub = true,
             "--mode" => {
                 mode = match words.next().as_deref() {
                     Some("dynamic") => Sharding::Dynamic,
@@ -43,7 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let redis = redis.ok_or("--redis is needed")?;
     let adapter: Arc<dyn Adapter> = match &*adapter {
-        "streams" => Arc::new(Streams::connect(&redis).await?),
+        "streams" => Arc::new(Streams::connect_with(&redis, streams).await?),
         "redis" => Arc::new(Redis::connect_with(&redis, bus).await?),
         "sharded" => {
             bus.sharded = Some(mode);

@@ -40,36 +40,3 @@ fn two_of_ours() {
 fn answers_on_a_channel_of_who_asked() {
     pair([Limpet, Node], &["--specific"]);
 }
-
-/// What nodes do for each other by streams. Rooms of all nodes are none of it in Node.
-const STREAMS: [&str; 2] = ["--features", "emit,ask,fetch,make,server"];
-
-fn by_streams(makers: [Maker; 2], suite: &[&str]) {
-    let redis = Redis::start().unwrap();
-    let [first, second] = [(makers[0], "first"), (makers[1], "second")]
-        .map(|(maker, name)| Subject::cluster_node(maker, name, &redis.url(), &["--adapter", "streams"]).unwrap());
-    redis.wait_for_listeners("socket.io#/#", 2).unwrap();
-    redis.wait_for_listeners("socket.io#/other#", 2).unwrap();
-    let urls = format!("{},{}", first.urls(), second.urls());
-    judge(cluster_suite(&urls, suite));
-}
-
-#[test]
-fn by_streams_two_nodes_of_node_prove_the_suite() {
-    by_streams([Node, Node], &STREAMS);
-}
-
-#[test]
-fn by_streams_ours_beside_one_of_node() {
-    by_streams([Limpet, Node], &STREAMS);
-}
-
-#[test]
-fn by_streams_one_of_node_beside_ours() {
-    by_streams([Node, Limpet], &STREAMS);
-}
-
-#[test]
-fn by_streams_two_of_ours() {
-    by_streams([Limpet, Limpet], &[]);
-}

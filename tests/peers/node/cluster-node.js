@@ -1,6 +1,6 @@
 // A node of a cluster, on Node: the reference for nodes of ours. Prints `listening PORT`.
 //
-// node cluster-node.js --redis redis://127.0.0.1:6379 [--adapter redis|sharded|streams] [--name a] [--specific]
+// node cluster-node.js --redis redis://127.0.0.1:6379 [--adapter redis|sharded|streams] [--name a] [--specific] [--sharded-pubsub]
 // On the namespaces `/` and `/other` clients command it by events, and get what came of it as an acknowledgement:
 // `join rooms`, `emit how event args`, `ask how event args`, `fetch how`, `make how what rooms`, `server event args`,
 // `server-ask event args`, `heard`, `rooms`. `how` is {rooms, except, volatile, local, timeout, self}.
@@ -11,7 +11,7 @@ import { createClient } from "redis";
 import { Server } from "socket.io";
 import { endWithStdin, options, say } from "./options.js";
 
-const opts = options({ redis: "", adapter: "redis", name: "node", port: 0, specific: false, timeout: 5000, "end-with-stdin": false });
+const opts = options({ redis: "", adapter: "redis", name: "node", port: 0, specific: false, "sharded-pubsub": false, timeout: 5000, "end-with-stdin": false });
 if (opts["end-with-stdin"]) endWithStdin();
 
 const quietly = (client) => client.on("error", () => {});
@@ -26,7 +26,7 @@ const makeAdapter = {
       publishOnSpecificResponseChannel: opts.specific,
     }),
   sharded: () => createShardedAdapter(publisher, subscriber),
-  streams: () => createStreamsAdapter(publisher),
+  streams: () => createStreamsAdapter(publisher, { useShardedPubSub: opts["sharded-pubsub"] }),
 }[opts.adapter];
 
 const http = createServer((request, response) => response.writeHead(404).end());

@@ -14,13 +14,15 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use limpet_proto::socketio::arguments::Arguments;
 use limpet_proto::socketio::msgpack;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -283,11 +285,43 @@ struct WrittenFlags {
 }
 
 /// The name of a room. Node has rooms that are numbers; on the channels they are text.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(untagged)]
 pub(in crate::redis) enum Name {
     Text(Room),
     Number(serde_json::Number),
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl Visitor<'_> for NameVisitor {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a room")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Name, E> {
+        Ok(Name::Text(text.into()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Name, E> {
+        Ok(Name::Number(number.into()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Name, E> {
+        Ok(Name::Number(number.into()))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Name, E> {
+        serde_json::Number::from_f64(number).map(Name::Number).ok_or_else(|| E::custom("a number without end"))
+    }
 }
 
 impl From<Name> for Room {

@@ -51,7 +51,7 @@ struct Said<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     opts: Option<Options>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    packet: Option<SaidPacket<'a>>,
+    packet: Option<&'a RawValue>,
     #[serde(rename = "requestId", skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,17 +66,6 @@ struct Said<'a> {
     client_count: Option<usize>,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum SaidPacket<'a> {
-    Event {
-        #[serde(rename = "type")]
-        kind: u64,
-        data: &'a RawValue,
-    },
-    Value(&'a RawValue),
-}
-
 /// Writes a message; `None` for one that this form has no need of.
 pub(super) fn write(message: &Message) -> Result<Option<Written>, BusError> {
     let mut said = Said::default();
@@ -84,10 +73,15 @@ pub(super) fn write(message: &Message) -> Result<Option<Written>, BusError> {
     let kind = match message {
         Message::Broadcast { arguments, targets, flags, request } => {
             said.opts = Some(Options::of(targets, Some(*flags)));
-            said.packet = Some(SaidPacket::Event { kind: EVENT, data: raw(Some(arguments.text()))? });
             said.request_id = request.as_deref();
-            attachments = arguments.attachments();
-            kind::BROADCAST
+            let mut data = serde_json::to_string(&said).map_err(malformed)?;
+            // The text is JSON already: it is put behind the other members as it is.
+            data.pop();
+            data.reserve(arguments.text().len() + 32);
+            data.push_str(r#","packet":{"type":2,"data":"#);
+            data.push_str(arguments.text());
+            data.push_str("}}");
+            return Ok(Some(Written { kind: kind::BROADCAST, data, attachments: arguments.attachments().to_vec() }));
         }
         Message::Join { targets, rooms } => {
             said.opts = Some(Options::of(targets, None));
@@ -130,13 +124,13 @@ pub(super) fn write(message: &Message) -> Result<Option<Written>, BusError> {
             kind::ROOMS
         }
         Message::ServerSideEmit { arguments, request } => {
-            said.packet = Some(SaidPacket::Value(raw(Some(arguments.text()))?));
+            said.packet = Some(raw(Some(arguments.text()))?);
             said.request_id = request.as_deref();
             attachments = arguments.attachments();
             kind::SERVER_SIDE_EMIT
         }
         Message::ServerSideReply { request, arguments } => {
-            said.packet = Some(SaidPacket::Value(raw(arguments.raw(0))?));
+            said.packet = Some(raw(arguments.raw(0))?);
             said.request_id = Some(request);
             attachments = arguments.attachments();
             kind::SERVER_SIDE_REPLY
@@ -147,7 +141,7 @@ pub(super) fn write(message: &Message) -> Result<Option<Written>, BusError> {
             kind::BROADCAST_COUNT
         }
         Message::BroadcastAck { request, arguments } => {
-            said.packet = Some(SaidPacket::Value(raw(arguments.raw(0))?));
+            said.packet = Some(raw(arguments.raw(0))?);
             said.request_id = Some(request);
             attachments = arguments.attachments();
             kind::BROADCAST_ACK
@@ -235,6 +229,16 @@ struct Data<'a> {
     client_count: Option<usize>,
 }
 
+/// The data of a broadcast, which is most of what comes: read in one go.
+#[derive(Deserialize)]
+struct Broadcast<'a> {
+    opts: Options,
+    #[serde(borrow)]
+    packet: ReadPacket<'a>,
+    #[serde(rename = "requestId")]
+    request_id: Option<RequestId>,
+}
+
 #[derive(Deserialize)]
 struct ReadPacket<'a> {
     #[serde(rename = "type")]
@@ -248,20 +252,14 @@ struct ReadPacket<'a> {
 /// # Errors
 /// [`BusError::Malformed`] when it is no message of this form.
 pub(super) fn read(kind: u64, data: &str, attachments: Vec<Bytes>) -> Result<Message, BusError> {
+    if kind == kind::BROADCAST {
+        return broadcast(json(data)?, attachments);
+    }
     let Data { opts, packet, request_id, rooms, close, epoch, sockets, client_count } = json(data)?;
     let wanted = || malformed("a member is missing");
     let asked = request_id.clone().ok_or_else(wanted);
     let names = |names: Vec<Name>| names.into_iter().map(Room::from).collect::<Vec<_>>();
     Ok(match kind {
-        kind::BROADCAST => {
-            let packet: ReadPacket<'_> = json(packet.ok_or_else(wanted)?.get())?;
-            if packet.kind != EVENT {
-                return Err(malformed("the packet is no event"));
-            }
-            let opts = opts.ok_or_else(wanted)?;
-            let (flags, targets) = (opts.flags(), opts.targets());
-            Message::Broadcast { arguments: event(packet.data, attachments)?, targets, flags, request: request_id }
-        }
         kind::JOIN => {
             Message::Join { targets: opts.ok_or_else(wanted)?.targets(), rooms: names(rooms.ok_or_else(wanted)?) }
         }
@@ -292,6 +290,15 @@ pub(super) fn read(kind: u64, data: &str, attachments: Vec<Bytes>) -> Result<Mes
         kind::ROOMS => Message::Rooms { request: asked?, rooms: names(rooms.ok_or_else(wanted)?) },
         _ => return Err(malformed(format_args!("no message has the type {kind}"))),
     })
+}
+
+fn broadcast(data: Broadcast<'_>, attachments: Vec<Bytes>) -> Result<Message, BusError> {
+    let Broadcast { opts, packet, request_id } = data;
+    if packet.kind != EVENT {
+        return Err(malformed("the packet is no event"));
+    }
+    let (flags, targets) = (opts.flags(), opts.targets());
+    Ok(Message::Broadcast { arguments: event(packet.data, attachments)?, targets, flags, request: request_id })
 }
 
 /// Reads the one value of an answer.

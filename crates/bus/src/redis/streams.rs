@@ -6,6 +6,7 @@
 //! ended. What was repeated needlessly is recognised and given once. Requests that are to be answered at once, and their
 //! answers, take the short way of channels, where delivery is at most once.
 
+mod emitting;
 pub(super) mod entry;
 mod feed;
 mod history;
@@ -38,6 +39,7 @@ use crate::health::{Health, Meter};
 use crate::log::Log;
 use crate::node::NodeId;
 use crate::recovery::{Repeats, TailBounds};
+pub(crate) use emitting::Emitting;
 use feed::{Feed, Member, give};
 use history::History;
 use log::StreamsLog;
@@ -326,10 +328,9 @@ impl StreamSet {
     /// Takes what came on a channel, to whomever it belongs.
     fn hear(&self, channel: &str, bytes: &Bytes) {
         let Some((namespace, addressee)) = self.names.place(channel) else { return };
-        let mut members = self.feed(namespace).members(namespace);
-        if let Some(addressee) = addressee {
-            members.retain(|member| member.node.as_str() == addressee);
-        }
+        let members = self.feed(namespace).members(namespace);
+        let is_meant = |member: &&Arc<Member>| addressee.is_none_or(|addressee| member.node.as_str() == addressee);
+        let members: Vec<_> = members.iter().filter(is_meant).cloned().collect();
         if members.is_empty() {
             return;
         }

@@ -111,6 +111,17 @@ impl Arguments {
         self.raw_values().pop().and_then(string)
     }
 
+    /// Takes JSON that was read as a part of something else, and its attachments. It is not read again.
+    ///
+    /// # Errors
+    /// When it is no array.
+    pub fn from_raw(raw: &RawValue, attachments: Vec<Bytes>) -> Result<Self, ArgumentsError> {
+        if !raw.get().starts_with('[') {
+            return Err(ArgumentsError::NoList);
+        }
+        Ok(Self::trusted(raw.get(), attachments))
+    }
+
     /// Takes parts that were already checked.
     pub(super) fn trusted(text: impl Into<Arc<str>>, attachments: Vec<Bytes>) -> Self {
         Self { text: text.into(), attachments: (!attachments.is_empty()).then(|| attachments.into()) }
@@ -133,7 +144,7 @@ impl Arguments {
 
     /// Returns whether there is no value, not even a name.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.text.trim_start_matches(['[', ' ', '\t', '\n', '\r']).starts_with(']') && self.len() == 0
     }
 
     /// Returns the name of an event. One that is a number is returned as it is written; without a name it is empty.

@@ -70,7 +70,7 @@ impl ReadPacket<'_> {
 }
 
 pub(in crate::redis) fn event(data: &RawValue, attachments: Vec<Bytes>) -> Result<Arguments, BusError> {
-    let arguments = Arguments::from_parts(data.get(), attachments).map_err(malformed)?;
+    let arguments = Arguments::from_raw(data, attachments).map_err(malformed)?;
     if arguments.is_empty() {
         return Err(malformed("an event has a name"));
     }

@@ -273,10 +273,50 @@ pub(in crate::redis) enum Compared {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(millis: u64) -> Offset {
         Offset { millis, counter: 0 }
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let name = prop::sample::select(vec![
+            "uid",
+            "nsp",
+            "type",
+            "data",
+            "publisher",
+            "counter",
+            "again",
+            "lost",
+            "1-1",
+            "3",
+        ]);
+        let leaf = prop_oneof![
+            Just(Value::Nil),
+            any::<i64>().prop_map(Value::Int),
+            name.prop_map(|name| Value::BulkString(name.into())),
+            prop::collection::vec(any::<u8>(), 0..20).prop_map(Value::BulkString),
+            Just(Value::SimpleString("5-0".to_owned())),
+        ];
+        leaf.prop_recursive(4, 60, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(Value::Array),
+                prop::collection::vec((inner.clone(), inner), 0..3).prop_map(Value::Map),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_redis_answers_is_read(value in value()) {
+            for entry in of_xread(value.clone()).into_iter().chain(of_xrange(value.clone())) {
+                let _ = (entry.mark().map(|mark| mark.counter), entry.namespace().len(), entry.read());
+            }
+            let _ = Info::read(value);
+        }
     }
 
     #[test]

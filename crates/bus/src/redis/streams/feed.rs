@@ -25,11 +25,14 @@ pub(super) struct Member {
     pub(super) receiver: Arc<dyn Receiver>,
 }
 
+/// The nodes of one namespace.
+pub(super) type Members = Arc<Vec<Arc<Member>>>;
+
 /// Who gets the entries of one stream.
 pub(super) struct Feed(Mutex<State>);
 
 struct State {
-    members: HashMap<Arc<str>, Vec<Arc<Member>>>,
+    members: HashMap<Arc<str>, Members>,
     /// The latest broadcasts of each namespace that has members, once somebody wants them.
     tails: HashMap<Arc<str>, Tail>,
     bounds: Option<TailBounds>,
@@ -61,14 +64,14 @@ impl Feed {
             let position = state.position;
             state.tails.entry(member.namespace.clone()).or_insert_with(|| Tail::new(bounds, position));
         }
-        state.members.entry(member.namespace.clone()).or_default().push(member);
+        Arc::make_mut(state.members.entry(member.namespace.clone()).or_default()).push(member);
         receiver.advance(state.position);
     }
 
     /// Removes a node. Returns whether it was the last one of its namespace; `None` if it was not there.
     pub(super) fn leave(&self, member: &Arc<Member>) -> Option<bool> {
         let mut state = self.lock();
-        let list = state.members.get_mut(&member.namespace)?;
+        let list = Arc::make_mut(state.members.get_mut(&member.namespace)?);
         let place = list.iter().position(|other| Arc::ptr_eq(other, member))?;
         list.swap_remove(place);
         let is_last = list.is_empty();
@@ -80,7 +83,7 @@ impl Feed {
     }
 
     /// Returns the nodes of a namespace.
-    pub(super) fn members(&self, namespace: &str) -> Vec<Arc<Member>> {
+    pub(super) fn members(&self, namespace: &str) -> Members {
         self.lock().members.get(namespace).cloned().unwrap_or_default()
     }
 
@@ -119,7 +122,7 @@ impl Feed {
     }
 
     /// Moves on to an entry, and returns who gets it.
-    pub(super) fn advance(&self, offset: Offset, namespace: &str) -> Vec<Arc<Member>> {
+    pub(super) fn advance(&self, offset: Offset, namespace: &str) -> Members {
         let mut state = self.lock();
         state.position = state.position.max(offset);
         state.members.get(namespace).cloned().unwrap_or_default()
@@ -133,7 +136,7 @@ impl Feed {
                 return;
             }
             state.told = state.position;
-            (state.position, state.members.values().flatten().cloned().collect::<Vec<_>>())
+            (state.position, state.members.values().flat_map(|members| members.iter()).cloned().collect::<Vec<_>>())
         };
         for member in members {
             member.receiver.advance(position);

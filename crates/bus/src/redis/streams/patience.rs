@@ -52,7 +52,7 @@ impl ConnectionLike for Patient {
 }
 
 /// Says whether it may be better soon.
-fn is_passing(error: &RedisError) -> bool {
+pub(super) fn is_passing(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
     match error.kind() {
         ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => true,

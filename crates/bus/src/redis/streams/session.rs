@@ -77,6 +77,7 @@ pub(super) fn read(namespace: &str, secret: &str, bytes: &[u8]) -> Result<(Sessi
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -113,6 +114,17 @@ mod tests {
         assert_eq!((&*session.id, epoch, session.progress), ("s123", 0, Progress::default()));
         assert_eq!(session.rooms.iter().map(|room| &**room).collect::<Vec<_>>(), ["s123", "lobby", "7"]);
         assert_eq!(session.data, json!({ "name": "ada", "avatar": avatar }));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_kept_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), place in 0..60usize) {
+            let _ = read("/", "p456", STANDARD.encode(&bytes).as_bytes());
+            let _ = read("/", "p456", &bytes);
+            let mut changed = STANDARD.decode(OF_NODE).unwrap();
+            changed[place] = bytes.first().copied().unwrap_or_default();
+            let _ = read("/", "p456", STANDARD.encode(changed).as_bytes());
+        }
     }
 
     #[test]
