@@ -25,7 +25,7 @@
 //! ```
 //!
 //! # In axum
-//! [`Server::service`] is a tower service for HTTP/1.1 requests, polling and WebSocket alike:
+//! [`Server::service`] is a tower service for HTTP requests, polling and WebSocket alike:
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
 //! use axum::{Router, routing::get};
@@ -36,6 +36,19 @@
 //! axum::serve(listener, app).await
 //! # }
 //! ```
+//!
+//! # HTTP/2
+//! Polls and WebSockets may share a connection of HTTP/2: a WebSocket is opened on a stream of it by extended CONNECT (RFC
+//! 8441), as browsers do it where the server offers it. axum offers it when its feature `http2` is on; with hyper call
+//! `enable_connect_protocol` on the builder. The route must take every method, as `route_service` does, for a CONNECT is no
+//! GET. [`Server::bind_with`] speaks HTTP/2 to clients that begin with it if [`listen::ListenOptions::http2`] is on; browsers
+//! begin with it over TLS alone, which is for what stands in front.
+//!
+//! # Memory
+//! What a session used is free when it has ended. Whether the system gets it back is up to the allocator: glibc's keeps what
+//! lies below anything that is still used. After 15,000 clients, half of them polling, had been cut, 2 MB were in use and
+//! 330 MB stayed with the process, for the next crowd. A program that wants to give them back calls glibc's `malloc_trim(0)`
+//! when a crowd has left (8 MB stayed), which no setting of glibc replaced.
 //!
 //! # Arguments
 //! Events carry what serde can write and read. What is sent follows one rule everywhere: a tuple is several arguments,

@@ -1,13 +1,26 @@
 //! Engine.IO and Socket.IO on the wire, judged by suites that pass against Node's own server.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use limpet_testkit::conformance::{Maker, Subject, engineio_suite, judge, socketio_suite};
 
+/// Lets the suites of a maker run one after the other. Twelve at once are 24 processes; on two cores their heartbeats, of
+/// which the suites' clients and servers allow 200 ms, come too late in every second suite.
+fn turn(maker: Maker) -> MutexGuard<'static, ()> {
+    static NODE: Mutex<()> = Mutex::new(());
+    static LIMPET: Mutex<()> = Mutex::new(());
+    let turn = if maker == Maker::Node { &NODE } else { &LIMPET };
+    turn.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn engineio(maker: Maker, eio3: bool, arguments: &[&str]) {
+    let _turn = turn(maker);
     let subject = Subject::fixture(maker, eio3).expect("the fixture starts");
     judge(engineio_suite(&subject.urls(), arguments));
 }
 
 fn socketio(maker: Maker, eio3: bool, arguments: &[&str]) {
+    let _turn = turn(maker);
     let subject = Subject::fixture(maker, eio3).expect("the fixture starts");
     judge(socketio_suite(&subject.urls(), arguments));
 }

@@ -660,4 +660,4 @@ const jsonp = [
 const groups = { handshake, cors, message: messages, broken, heartbeat: eio === 4 ? heartbeat4 : heartbeat3, close, upgrade, jsonp, ...(eio === 3 && { version3 }) };
 const cases = Object.entries(groups).flatMap(([group, list]) => list.map(([name, act]) => [`${group}: ${name}`, act]));
 const repeated = Array.from({ length: opts.repeat }, () => cases).flat();
-await run(repeated, { only: opts.only.split(",").filter(Boolean), forgive: 20 });
+await run(repeated, { only: opts.only.split(",").filter(Boolean), forgive: 8 });

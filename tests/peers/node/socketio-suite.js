@@ -373,4 +373,4 @@ const groups = opts.transports.split(",").flatMap((transport) => [
 ]);
 const cases = [...groups, ["engine", engine]].flatMap(([group, list]) => list.map(([name, act]) => [`${group}: ${name}`, act]));
 const repeated = Array.from({ length: opts.repeat }, () => cases).flat();
-await run(repeated, { only: opts.only.split(",").filter(Boolean), forgive: 20 });
+await run(repeated, { only: opts.only.split(",").filter(Boolean), forgive: 8 });
