@@ -5,8 +5,8 @@
 use std::env;
 use std::time::Duration;
 
-use limpet_testkit::chaos::{Ordeal, Report, Settings, run};
-use limpet_testkit::conformance::Maker;
+use limpet_testkit::chaos::{Ordeal, Report, Settings, run, verdict_suite};
+use limpet_testkit::conformance::{Maker, judge};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_limpet");
 
@@ -50,6 +50,11 @@ fn no_client_notices_that_all_are_cut() {
     let report = report(&settings);
     report.verdict.assert_good();
     assert!(report.verdict.number("reconnects") >= 120, "{:?}", report.verdict);
+}
+
+#[test]
+fn each_fault_is_counted_as_what_it_is() {
+    judge(verdict_suite());
 }
 
 /// The proof of the script: what Node's server loses when one of two nodes dies is seen, and nothing else is.

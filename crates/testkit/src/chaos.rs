@@ -13,7 +13,7 @@ use anyhow::Result;
 pub use ordeal::Ordeal;
 
 use crate::conformance::Maker;
-use crate::peers::Verdict;
+use crate::peers::{Client, Verdict, node};
 use stage::Stage;
 
 /// What to run.
@@ -82,6 +82,14 @@ impl Report {
 
 /// What a run is judged by, as the verdict names it.
 const COUNTS: [&str; 7] = ["reconnects", "notRecovered", "accepted", "expected", "lost", "repeated", "disordered"];
+
+/// Starts the proof of the bookkeeping: each fault, made by hand, is counted as what it is.
+///
+/// # Errors
+/// When it does not start.
+pub fn verdict_suite() -> Result<Client> {
+    Client::start("chaos-verdict.js", node("chaos-verdict.js")?, "", &[])
+}
 
 /// Brings the clients in, lets things happen to what they are connected to, and asks them what they heard.
 ///
