@@ -1,7 +1,8 @@
 //! Nodes that share a Redis are one cluster, whether they are written in Node or here. The suite is proven on Node's.
 
-use limpet_testkit::conformance::{Maker, Subject, cluster_suite, judge};
+use limpet_testkit::conformance::{Maker, Subject, cluster_suite, judge, python_cluster_suite, redis5_suite};
 use limpet_testkit::redis::Redis;
+use limpet_testkit::redis::cluster::RedisCluster;
 
 use Maker::{Limpet, Node};
 
@@ -72,4 +73,89 @@ fn by_streams_one_of_node_beside_ours() {
 #[test]
 fn by_streams_two_of_ours() {
     by_streams([Limpet, Limpet], &[]);
+}
+
+/// What nodes do for each other on channels of shards; the same but the rooms of all nodes.
+fn by_shards(makers: [Maker; 2], mode: &str) {
+    let redis = Redis::start().unwrap();
+    let [first, second] = [(makers[0], "first"), (makers[1], "second")].map(|(maker, name)| {
+        Subject::cluster_node(maker, name, &redis.url(), &["--adapter", "sharded", "--mode", mode]).unwrap()
+    });
+    redis.wait_for_shard_listeners("socket.io#/#", 2).unwrap();
+    redis.wait_for_shard_listeners("socket.io#/other#", 2).unwrap();
+    let urls = format!("{},{}", first.urls(), second.urls());
+    judge(cluster_suite(&urls, &STREAMS));
+}
+
+#[test]
+fn by_shards_two_nodes_of_node_prove_the_suite() {
+    by_shards([Node, Node], "dynamic");
+}
+
+#[test]
+fn by_shards_ours_beside_one_of_node() {
+    by_shards([Limpet, Node], "dynamic");
+    by_shards([Limpet, Node], "dynamic-private");
+}
+
+#[test]
+fn by_shards_one_of_node_beside_ours() {
+    by_shards([Node, Limpet], "dynamic");
+    by_shards([Node, Limpet], "static");
+}
+
+#[test]
+fn by_shards_two_of_ours() {
+    by_shards([Limpet, Limpet], "dynamic");
+}
+
+#[test]
+fn by_interest_ours_beside_one_of_node() {
+    pair([Limpet, Node], &["--interest"]);
+}
+
+/// The same on a Redis Cluster of three nodes.
+fn on_a_redis_cluster(makers: [Maker; 2], adapter: &str) {
+    let redis = RedisCluster::start().unwrap();
+    let [first, second] = [(makers[0], "first"), (makers[1], "second")]
+        .map(|(maker, name)| Subject::cluster_node(maker, name, &redis.url(), &["--adapter", adapter]).unwrap());
+    let (is_shard, channel) = (adapter == "sharded", if adapter == "sharded" { "" } else { "-request" });
+    for namespace in ["/", "/other"] {
+        redis.wait_for_listeners(&format!("socket.io{channel}#{namespace}#"), is_shard, 2).unwrap();
+    }
+    let urls = format!("{},{}", first.urls(), second.urls());
+    judge(cluster_suite(&urls, &STREAMS));
+}
+
+#[test]
+fn on_a_redis_cluster_two_of_ours() {
+    on_a_redis_cluster([Limpet, Limpet], "redis");
+    on_a_redis_cluster([Limpet, Limpet], "sharded");
+}
+
+#[test]
+fn on_a_redis_cluster_ours_beside_one_of_node() {
+    on_a_redis_cluster([Limpet, Node], "redis");
+}
+
+#[test]
+fn on_a_redis_cluster_ours_beside_one_of_node_by_shards() {
+    on_a_redis_cluster([Limpet, Node], "sharded");
+    on_a_redis_cluster([Node, Limpet], "sharded");
+}
+
+#[test]
+fn ours_beside_one_of_socketio_2() {
+    let redis = Redis::start().unwrap();
+    let node = Subject::cluster_node(Limpet, "ours", &redis.url(), &[]).unwrap();
+    redis.wait_for_listeners("socket.io-request#/#", 1).unwrap();
+    judge(redis5_suite(&node.urls(), &redis.url()));
+}
+
+#[test]
+fn ours_beside_servers_of_python() {
+    let redis = Redis::start().unwrap();
+    let node = Subject::cluster_node(Limpet, "ours", &redis.url(), &["--python", "socketio"]).unwrap();
+    redis.wait_for_listeners("socketio", 1).unwrap();
+    judge(python_cluster_suite(&node.urls(), &redis.url()));
 }
