@@ -1,9 +1,10 @@
-//! Side-by-side benchmarks of Limpet on one machine: the balancer with HAProxy, nginx and Caddy, the server library with
-//! Node's socket.io and socketioxide.
+//! Side-by-side benchmarks of Limpet on one machine: the balancer with HAProxy, nginx and Caddy, the server library and the
+//! bus between its nodes with those of Node's socket.io and socketioxide.
 //!
-//! `proxy` and `server` measure, `endpoint` is what the first starts behind each proxy. Linux with two cores, `taskset`,
+//! `proxy`, `server` and `bus` measure, `endpoint` is what the first starts behind each proxy. Linux with two cores, `taskset`,
 //! `setpriv` and `strace` are needed.
 
+mod bus;
 mod candidates;
 mod endpoint;
 mod load;
@@ -39,6 +40,8 @@ enum Task {
     Proxy(ProxyOptions),
     /// Measures what sessions and messages cost each server library and prints a Markdown table.
     Server(server::Options),
+    /// Measures what events cost the nodes of a cluster and prints a Markdown table.
+    Bus(bus::Options),
     /// Plays two endpoints on free ports and prints them.
     #[command(hide = true)]
     Endpoint,
@@ -80,6 +83,7 @@ fn main() -> anyhow::Result<()> {
     match Options::parse().task {
         Task::Proxy(options) => measure(options),
         Task::Server(options) => server::measure(options),
+        Task::Bus(options) => bus::measure(options),
         Task::Endpoint => endpoint::serve(),
         Task::Floor => server::serve_floor(),
     }

@@ -3,7 +3,7 @@
 mod candidates;
 mod descriptors;
 mod floor;
-mod load;
+pub(crate) mod load;
 mod report;
 mod rounds;
 mod rows;

@@ -32,6 +32,9 @@ pub(crate) const TEST_TOOLS: [Tool; 8] = [
 /// What the benchmark of the server library counts system calls with.
 pub(crate) const SERVER_BENCH_TOOLS: [Tool; 1] = [Tool { program: "strace", package: "strace" }];
 
+/// What the benchmark of buses needs.
+pub(crate) const BUS_BENCH_TOOLS: [Tool; 1] = [Tool { program: "redis-server", package: "redis-server" }];
+
 /// What the benchmark of the balancer compares with.
 pub(crate) const BENCH_TOOLS: [Tool; 3] = [
     Tool { program: "haproxy", package: "haproxy" },

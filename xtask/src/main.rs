@@ -1,8 +1,9 @@
-//! Development commands: `cargo xtask test | bench | fuzz`.
+//! Development commands: `cargo xtask test | bench | chaos | fuzz`.
 //!
 //! Each installs what a fresh Debian machine with Rust and Node lacks, says so, and then runs.
 
 mod bench;
+mod chaos;
 mod fuzz;
 mod install;
 mod run;
@@ -24,6 +25,8 @@ enum Command {
     /// Compares the balancer and the server library with others, side by side.
     #[command(subcommand)]
     Bench(Bench),
+    /// Kills nodes, restarts Redis and cuts connections under clients that must notice nothing; prints a Markdown table.
+    Chaos(chaos::Options),
     /// Feeds the decoders with made-up input, on the stable toolchain.
     Fuzz {
         /// How long each target runs.
@@ -49,6 +52,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// The bus: what events cost the nodes of a cluster, against Node's adapters and socketioxide's.
+    Bus {
+        /// Arguments for the bench program.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// The choice of an endpoint: nanoseconds by algorithm and number of endpoints.
     Choose,
 }
@@ -58,7 +67,9 @@ fn main() -> Result<()> {
         Command::Test { .. } => test::run(&words_after("test")),
         Command::Bench(Bench::Proxy { arguments }) => bench::proxy(&arguments),
         Command::Bench(Bench::Server { arguments }) => bench::server(&arguments),
+        Command::Bench(Bench::Bus { arguments }) => bench::bus(&arguments),
         Command::Bench(Bench::Choose) => bench::choose(),
+        Command::Chaos(options) => chaos::run(&options),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }

@@ -17,11 +17,24 @@ const ROUNDS: usize = 9;
 const LENGTH: Duration = Duration::from_millis(20);
 const KEYS: u32 = 10_000;
 
-fn upstream(balance: Balance, count: u16, even: bool) -> Upstream {
+/// How the weights of endpoints are.
+#[derive(Clone, Copy)]
+enum Weights {
+    Equal,
+    OneToFive,
+    AllDifferent,
+}
+
+fn upstream(balance: Balance, count: u16, weights: Weights) -> Upstream {
     let upstream = Upstream::new(UpstreamConfig { balance, ..UpstreamConfig::new("bench", Vec::new()) });
     let endpoints = (1..=count).map(|port| {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let weight = if even { 1 } else { u32::from(1 + port % 5) };
+        let weight = match weights {
+            Weights::Equal => 1,
+            Weights::OneToFive => u32::from(1 + port % 5),
+            // Each number up to 256 once, in no order.
+            Weights::AllDifferent => 1 + u32::from(port) * 97 % 256,
+        };
         let config = EndpointConfig { weight, ..EndpointConfig::new("127.0.0.1", port) };
         Arc::new(Endpoint::new(EndpointId::derive(None, address), address, &config))
     });
@@ -54,11 +67,12 @@ fn main() {
         println!("{name:28}{}", cells.map(|ns| format!("{ns:>9.1}")).concat());
         worst = worst.max(cells[COUNTS.len() - 1]);
     };
-    for even in [true, false] {
-        let kind = if even { "equal" } else { "1 to 5" };
+    for (weights, kind) in
+        [(Weights::Equal, "equal"), (Weights::OneToFive, "1 to 5"), (Weights::AllDifferent, "different")]
+    {
         for balance in [Balance::LeastConn, Balance::RoundRobin, Balance::Random2, Balance::First] {
             let cells = COUNTS.map(|count| {
-                let upstream = upstream(balance, count, even);
+                let upstream = upstream(balance, count, weights);
                 // Endpoints that are busy are not all equal.
                 let _busy: Vec<_> = (0..count / 2).map(|_| upstream.choose(&[])).collect();
                 nanoseconds(|_| upstream.choose(&[]))
@@ -67,7 +81,7 @@ fn main() {
         }
         for hash in Hash::ALL {
             let cells = COUNTS.map(|count| {
-                let upstream = upstream(Balance::LeastConn, count, even);
+                let upstream = upstream(Balance::LeastConn, count, weights);
                 nanoseconds(|n| upstream.choose_by_hash(hash, &[b"user", &n.to_be_bytes()[..]].concat(), &[]))
             });
             row(format!("{} ({kind})", hash.as_str()), cells);

@@ -14,7 +14,9 @@
 //! 6. An adapter that can send to some nodes only may learn which rooms this node has: [`Link::wants_rooms`].
 //! 7. Say in [`Adapter::health`] when the other nodes cannot be reached, and what that has cost.
 //! 8. An adapter that can keep what was published may offer a [`Log`], by which clients recover what they missed. Most do
-//!    not.
+//!    not. Then every node gets back its own broadcasts that ask for no acknowledgement, and its own [`Message::Join`],
+//!    [`Message::Leave`] and [`Message::Disconnect`], all in one order that is the same for all nodes: it does them when
+//!    they come. Broadcasts that are kept have an [`Offset`]; volatile ones need none. What has come twice is dropped by its offset.
 //!
 //! [`Envelope::to_bytes`] and [`Envelope::from_bytes`] turn what is carried into bytes, for adapters whose format is
 //! nobody else's business. `examples/tcp_adapter.rs` is a whole adapter over plain TCP.

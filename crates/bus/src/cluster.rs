@@ -14,15 +14,18 @@ use tokio::time::Instant;
 use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 use crate::envelope::{Envelope, Message, RequestId, SocketInfo, request_id};
 use crate::hub::OnRoom;
-use crate::log::Log;
+use crate::log::Offset;
 use crate::node::NodeId;
 use crate::recovery::{Holding, Recovery, Snapshot, Stamp};
 use crate::target::{Flags, Room, Targets};
 
+mod line;
+mod order;
 mod request;
 #[cfg(test)]
 mod tests;
 
+use line::Line;
 use request::{Kind, Request, Requests};
 
 /// How long an acknowledgement for another node is passed on, when that node does not say how long it waits.
@@ -88,8 +91,11 @@ pub struct Cluster {
     node: NodeId,
     options: ClusterOptions,
     link: OnceLock<Box<dyn Link>>,
-    /// What outlives this node, if clients recover.
-    log: OnceLock<Arc<dyn Log>>,
+    /// What brings clients back, if they recover.
+    recovery: OnceLock<Recovery>,
+    /// What reaches the sockets, if that has an order: when clients recover.
+    line: Line,
+    own: Weak<Self>,
     sockets: Weak<dyn Sockets>,
     requests: Requests,
     /// Whose acknowledgements are passed on to another node, until when.
@@ -185,11 +191,13 @@ impl fmt::Debug for Reply {
 impl Cluster {
     /// Makes a node that is alone until it joins the others.
     pub fn new(node: NodeId, sockets: Weak<dyn Sockets>, options: ClusterOptions) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|own| Self {
             node,
             options,
             link: OnceLock::new(),
-            log: OnceLock::new(),
+            recovery: OnceLock::new(),
+            line: Line::default(),
+            own: own.clone(),
             sockets,
             requests: Requests::default(),
             passed_on: Mutex::default(),
@@ -200,11 +208,14 @@ impl Cluster {
     pub fn join(self: &Arc<Self>, adapter: &dyn Adapter, namespace: &str) {
         if let Some(retention) = self.options.recovery {
             match adapter.log(retention) {
-                Some(log) => drop(self.log.set(log)),
+                Some(log) => {
+                    let (sockets, own) = (self.sockets.clone(), self.own.clone());
+                    self.recovery.set(Recovery::new(namespace, self.node.clone(), log, sockets, own)).ok();
+                }
                 None => tracing::error!(namespace, "clients cannot recover: the adapter keeps no log"),
             }
         }
-        match adapter.join(namespace, self.node.clone(), Arc::new(Ear(Arc::downgrade(self)))) {
+        match adapter.join(namespace, self.node.clone(), Arc::new(Ear(self.own.clone()))) {
             Ok(link) => {
                 let wants_rooms = link.wants_rooms();
                 self.link.set(link).ok();
@@ -233,22 +244,16 @@ impl Cluster {
     /// # Errors
     /// [`BusError`] when the other nodes could not be told; the sockets of this node have got it.
     pub fn broadcast(&self, arguments: Arguments, targets: Targets, flags: Flags) -> Result<(), BusError> {
-        let sockets = self.sockets.upgrade();
         if flags.local || self.link.get().is_none() {
-            if let Some(sockets) = sockets {
-                sockets.broadcast(&arguments, &targets, flags, Stamp::None);
-            }
+            self.deliver_in_order(arguments, targets, flags);
             return Ok(());
         }
-        let is_ordered = self.log.get().is_some();
         let message =
             Message::Broadcast { arguments: arguments.clone(), targets: targets.clone(), flags, request: None };
-        let published = self.publish(To::All, message);
+        let published = self.publish_in_order(message);
         // What is not published does not come back.
-        if (!is_ordered || published.is_err())
-            && let Some(sockets) = sockets
-        {
-            sockets.broadcast(&arguments, &targets, flags, Stamp::None);
+        if !self.is_ordered() || published.is_err() {
+            self.deliver_in_order(arguments, targets, flags);
         }
         published
     }
@@ -270,9 +275,13 @@ impl Cluster {
         }
         let (requests, id) = (self.requests.clone(), request);
         let on_ack: Arc<OnAck> = Arc::new(move |answer| requests.with(&id, |request| request.ack(answer)));
-        let sockets = self.sockets.upgrade();
-        let clients = sockets.map_or(0, |sockets| sockets.broadcast_with_ack(&arguments, &targets, flags, &on_ack));
-        self.requests.with(&waiting.id, |request| request.count_own(clients));
+        let (sockets, requests, id) = (self.sockets.clone(), self.requests.clone(), waiting.id.clone());
+        let asked = on_ack.clone();
+        self.in_order(move || {
+            let sockets = sockets.upgrade();
+            let clients = sockets.map_or(0, |sockets| sockets.broadcast_with_ack(&arguments, &targets, flags, &asked));
+            requests.with(&id, |request| request.count_own(clients));
+        });
         let request = waiting.wait(flags.timeout.unwrap_or(self.options.timeout)).await;
         let missing_nodes = request.missing();
         let Kind::Broadcast { clients, answers, .. } = request.kind else { return Acks::default() };
@@ -290,17 +299,34 @@ impl Cluster {
         targets: Targets,
         flags: Flags,
     ) -> BoxFuture<'static, Result<(), BusError>> {
-        Box::pin(std::future::ready(self.broadcast(arguments, targets, flags)))
-    }
-
-    /// Does something when what this node published before has reached its own sockets: at once, without a log.
-    pub fn in_order(&self, action: impl FnOnce() + Send + 'static) {
-        action();
+        let Some(link) = self.link.get().filter(|_| !flags.local) else {
+            self.deliver_in_order(arguments, targets, flags);
+            return Box::pin(std::future::ready(Ok(())));
+        };
+        let message =
+            Message::Broadcast { arguments: arguments.clone(), targets: targets.clone(), flags, request: None };
+        if !self.is_ordered() {
+            let confirmed = link.publish_confirmed(To::All, message);
+            self.deliver_in_order(arguments, targets, flags);
+            return confirmed;
+        }
+        self.line.publishing();
+        let (confirmed, own) = (link.publish_confirmed(To::All, message), self.own.clone());
+        Box::pin(async move {
+            let confirmed = confirmed.await;
+            // What may have arrived may still come back.
+            if let Err(BusError::Full | BusError::Closed) = confirmed
+                && let Some(cluster) = own.upgrade()
+            {
+                cluster.not_published();
+            }
+            confirmed
+        })
     }
 
     /// Returns what brings clients back; `None` if they do not recover.
     pub fn recovery(&self) -> Option<&Recovery> {
-        None
+        self.recovery.get()
     }
 
     /// Lets sockets of all nodes join rooms.
@@ -308,10 +334,7 @@ impl Cluster {
     /// # Errors
     /// [`BusError`] when the other nodes could not be told.
     pub fn join_rooms(&self, targets: Targets, rooms: Vec<Room>, flags: Flags) -> Result<(), BusError> {
-        if let Some(sockets) = self.sockets.upgrade() {
-            sockets.join(&targets, &rooms);
-        }
-        self.tell(flags, Message::Join { targets, rooms })
+        self.act_in_order(flags, Message::Join { targets, rooms })
     }
 
     /// Lets sockets of all nodes leave rooms.
@@ -319,10 +342,7 @@ impl Cluster {
     /// # Errors
     /// [`BusError`] when the other nodes could not be told.
     pub fn leave_rooms(&self, targets: Targets, rooms: Vec<Room>, flags: Flags) -> Result<(), BusError> {
-        if let Some(sockets) = self.sockets.upgrade() {
-            sockets.leave(&targets, &rooms);
-        }
-        self.tell(flags, Message::Leave { targets, rooms })
+        self.act_in_order(flags, Message::Leave { targets, rooms })
     }
 
     /// Disconnects sockets of all nodes.
@@ -330,11 +350,7 @@ impl Cluster {
     /// # Errors
     /// [`BusError`] when the other nodes could not be told.
     pub fn disconnect(&self, targets: Targets, close: bool, flags: Flags) -> Result<(), BusError> {
-        let told = self.tell(flags, Message::Disconnect { targets: targets.clone(), close });
-        if let Some(sockets) = self.sockets.upgrade() {
-            sockets.disconnect(&targets, close);
-        }
-        told
+        self.act_in_order(flags, Message::Disconnect { targets, close })
     }
 
     /// Describes sockets of all nodes.
@@ -442,9 +458,18 @@ impl Cluster {
         on_ack
     }
 
-    fn receive(self: &Arc<Self>, Envelope { node, message, .. }: Envelope) {
+    fn receive(self: &Arc<Self>, envelope: Envelope) {
+        if self.is_ordered() && order::is_for_sockets(&envelope.message) {
+            return self.received_in_order(envelope);
+        }
+        let Envelope { node, message, .. } = envelope;
         let is_own = node == self.node;
         match message {
+            Message::Fence { id, epoch } => {
+                if let Some(recovery) = self.recovery.get() {
+                    recovery.fenced(&id, epoch);
+                }
+            }
             Message::Fetched { request, sockets } => {
                 self.requests.with(&request, |request| request.fetched(&node, sockets));
             }
@@ -462,7 +487,7 @@ impl Cluster {
             }
             Message::Bye => self.requests.left(&node),
             Message::Hello | Message::Heartbeat => {}
-            Message::Broadcast { arguments, targets, flags, request: None } if !is_own || self.log.get().is_some() => {
+            Message::Broadcast { arguments, targets, flags, request: None } if !is_own => {
                 if let Some(sockets) = self.sockets.upgrade() {
                     sockets.broadcast(&arguments, &targets, flags, Stamp::None);
                 }
@@ -484,18 +509,6 @@ impl Cluster {
                 let clients = sockets.broadcast_with_ack(&arguments, &targets, flags, &on_ack);
                 self.publish(To::Node(&node), Message::BroadcastCount { request, clients })
             }
-            Message::Join { targets, rooms } => {
-                sockets.join(&targets, &rooms);
-                Ok(())
-            }
-            Message::Leave { targets, rooms } => {
-                sockets.leave(&targets, &rooms);
-                Ok(())
-            }
-            Message::Disconnect { targets, close } => {
-                sockets.disconnect(&targets, close);
-                Ok(())
-            }
             Message::Fetch { targets, request } => {
                 let sockets = sockets.fetch(&targets);
                 self.publish(To::Node(&node), Message::Fetched { request, sockets })
@@ -509,7 +522,10 @@ impl Cluster {
                 sockets.server_side_emit(&node, arguments, reply);
                 Ok(())
             }
-            _ => Ok(()),
+            message => {
+                order::act(sockets, message);
+                Ok(())
+            }
         };
         if let Err(error) = answered {
             tracing::warn!(%node, %error, "an answer to another node cannot leave");
@@ -536,6 +552,12 @@ impl Receiver for Ear {
     fn receive(&self, envelope: Envelope) {
         if let Some(cluster) = self.0.upgrade() {
             cluster.receive(envelope);
+        }
+    }
+
+    fn advance(&self, offset: Offset) {
+        if let Some(cluster) = self.0.upgrade() {
+            cluster.advance(offset);
         }
     }
 

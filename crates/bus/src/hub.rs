@@ -94,6 +94,31 @@ impl<S> Hub<S> {
         inner.ids.insert(id, slot);
     }
 
+    /// Adds a socket with its rooms. One of the same id is replaced if the function says so; if it does not, nothing is
+    /// done. Returns whether the socket was added, and the one that was replaced.
+    pub fn insert_over(
+        &self,
+        id: impl Into<Room>,
+        socket: S,
+        rooms: &[Room],
+        may_replace: impl FnOnce(&S) -> bool,
+    ) -> (bool, Option<S>) {
+        let id = id.into();
+        let mut inner = self.write();
+        let other = inner.ids.get(&id).and_then(|slot| inner.sockets.get(*slot));
+        if other.is_some_and(|other| !may_replace(&other.socket)) {
+            return (false, None);
+        }
+        let replaced = inner.take(&id).map(|(_, socket)| socket);
+        let slot = inner.sockets.insert(Entry { id: id.clone(), socket, rooms: Vec::new() });
+        inner.watcher.tell(&id, RoomKind::Private, true);
+        inner.ids.insert(id, slot);
+        for room in rooms {
+            inner.join(slot, room);
+        }
+        (true, replaced)
+    }
+
     /// Tells of the rooms that there are, the sockets' own too, and from now on of those that come and go. The hub is
     /// locked meanwhile: the function must not use it.
     pub fn watch(&self, on_room: Box<OnRoom>) {
@@ -112,6 +137,14 @@ impl<S> Hub<S> {
     /// Removes a socket and returns the rooms that it was in, its own first; `None` if there is none of this id.
     pub fn remove(&self, id: &str) -> Option<Vec<Room>> {
         self.write().remove(id)
+    }
+
+    /// Removes a socket if it is the one that is meant, as [`remove`](Self::remove) does. One that came back under the same
+    /// id stays.
+    pub fn remove_if(&self, id: &str, is_meant: impl FnOnce(&S) -> bool) -> Option<Vec<Room>> {
+        let mut inner = self.write();
+        let slot = *inner.ids.get(id)?;
+        if is_meant(&inner.sockets.get(slot)?.socket) { inner.remove(id) } else { None }
     }
 
     /// Lets a socket join rooms. Returns whether there is one of this id.
@@ -235,17 +268,20 @@ impl<S: Clone> Hub<S> {
 
 impl<S> Inner<S> {
     fn remove(&mut self, id: &str) -> Option<Vec<Room>> {
+        self.take(id).map(|(rooms, _)| rooms)
+    }
+
+    fn take(&mut self, id: &str) -> Option<(Vec<Room>, S)> {
         let slot = self.ids.remove(id)?;
         let entry = self.sockets.get(slot)?;
         let rooms = self.rooms_of(entry);
         while let Some(seat) = self.sockets.get(slot).and_then(|entry| entry.rooms.last().copied()) {
             self.stand_up(slot, seat);
         }
-        self.sockets.remove(slot);
         if let Some(id) = rooms.first() {
             self.watcher.tell(id, RoomKind::Private, false);
         }
-        Some(rooms)
+        Some((rooms, self.sockets.remove(slot)?.socket))
     }
 
     fn join(&mut self, slot: u32, name: &Room) {

@@ -23,7 +23,7 @@ pub use cluster::{Cluster, ClusterOptions, Missing, Sockets};
 pub use emitter::Emitter;
 pub use envelope::{Envelope, Message, SocketInfo};
 pub use health::Health;
-pub use local::Local;
+pub use local::{Local, LocalOptions};
 pub use log::{Log, Offset};
 pub use node::NodeId;
 pub use recovery::Recovery;

@@ -181,6 +181,15 @@ impl Offset {
             None => Self { millis: self.millis.saturating_add(1), counter: 0 },
         }
     }
+
+    /// Returns the place before this one, as far as there can be one.
+    pub const fn previous(self) -> Self {
+        match (self.counter.checked_sub(1), self.millis.checked_sub(1)) {
+            (Some(counter), _) => Self { millis: self.millis, counter },
+            (None, Some(millis)) => Self { millis, counter: u64::MAX },
+            (None, None) => self,
+        }
+    }
 }
 
 impl fmt::Display for Offset {
@@ -239,5 +248,9 @@ mod tests {
         assert!(offset("10-9") < offset("10-10"));
         assert_eq!(offset("10-9").next(), offset("10-10"));
         assert_eq!(Offset { millis: 1, counter: u64::MAX }.next(), offset("2-0"));
+        for text in ["10-9", "10-0", "1-0"] {
+            assert_eq!(offset(text).previous().next(), offset(text));
+        }
+        assert_eq!(Offset::ZERO.previous(), Offset::ZERO);
     }
 }

@@ -14,7 +14,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("limpet-cli", &["limpet-balancer", "limpet-server", "limpet-bus"]),
     ("limpet-testkit", &[]),
     ("limpet-bench", &[]),
-    ("limpet-bench-server", &["limpet-server"]),
+    ("limpet-bench-server", &["limpet-server", "limpet-bus"]),
     ("xtask", &[]),
 ];
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use limpet_bus::{BusError, Flags, Missing, Targets};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -97,6 +98,30 @@ impl Broadcast {
     pub fn emit(&self, name: &str, arguments: impl Serialize) -> Result<(), EmitError> {
         let arguments = event(name, &arguments)?;
         Ok(self.namespace.cluster().broadcast(arguments, self.targets.clone(), self.flags)?)
+    }
+
+    /// Sends an event as [`emit`](Self::emit) does, and waits until the bus has it, so that it is not lost with this server.
+    /// The event is queued at once, even before the future is awaited.
+    ///
+    /// An adapter without a log says so as soon as the event is queued. With [`Options::recovery`] the clients get the event
+    /// when it comes back from the log, which may be later.
+    ///
+    /// ```no_run
+    /// # async fn example(io: limpet_server::Server) -> Result<(), limpet_server::EmitError> {
+    /// io.to("orders").emit_confirmed("paid", 17).await?;
+    /// // From here on it is safe to forget the order.
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`Options::recovery`]: crate::Options::recovery
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit), and when the bus does not take the event; then it may have arrived all the same.
+    pub fn emit_confirmed(&self, name: &str, arguments: impl Serialize) -> BoxFuture<'static, Result<(), EmitError>> {
+        let queued = event(name, &arguments)
+            .map(|arguments| self.namespace.cluster().broadcast_confirmed(arguments, self.targets.clone(), self.flags));
+        Box::pin(async move { Ok(queued?.await?) })
     }
 
     /// Sends an event and collects the first argument of each client's acknowledgement, in the order in which they come.

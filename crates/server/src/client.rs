@@ -1,15 +1,14 @@
 //! Decides what becomes of what one client sends: which socket it is for, who may join, and when the client is too late.
 //!
+//! How it enters a namespace is decided in `enter`.
+//!
 //! A client is one Engine.IO session with the sockets of its namespaces. Its lock is never held while handlers, hubs or
 //! other sockets are called.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use futures_util::FutureExt;
 use limpet_proto::engineio::message::Message;
 use limpet_proto::socketio::arguments::Arguments;
 use limpet_proto::socketio::connection::{Connection as Machine, Received};
@@ -20,16 +19,14 @@ use crate::ack::Ack;
 use crate::acks::Waiter;
 use crate::emitter::acks;
 use crate::engine::{CloseReason, Connection, Handshake, Incoming, Receiver, Version};
-use crate::error::ConnectError;
 use crate::event::Event;
 use crate::handler::Work;
-use crate::queue::{Job, panic_text};
+use crate::queue::Job;
 use crate::reason::DisconnectReason;
 use crate::server::ServerInner;
 use crate::socket::Socket;
 
-/// What a client is told when there is no namespace of this name.
-const INVALID_NAMESPACE: &str = "Invalid namespace";
+mod enter;
 
 pub(crate) struct Client {
     server: Arc<ServerInner>,
@@ -95,13 +92,17 @@ impl Client {
         self.server.options.parser.encode(kind, namespace, id, arguments)
     }
 
-    /// Disconnects all sockets, and then the session.
-    pub(crate) fn disconnect(&self) {
-        let sockets = self.lock().sockets.clone();
-        for socket in sockets {
+    /// Disconnects all sockets, and then the session. What was emitted before arrives before.
+    pub(crate) fn disconnect(self: &Arc<Self>) {
+        let next = self.lock().sockets.first().cloned();
+        let Some(socket) = next else { return self.connection.close(CloseReason::ForcedClose, false) };
+        let client = self.clone();
+        let namespace = socket.namespace().clone();
+        namespace.cluster().in_order(move || {
             socket.leave_namespace(DisconnectReason::ServerNamespaceDisconnect);
-        }
-        self.connection.close(CloseReason::ForcedClose, false);
+            // One less than before.
+            client.disconnect();
+        });
     }
 
     /// Forgets a socket.
@@ -186,90 +187,6 @@ impl Client {
         self.lock().sockets.iter().find(|socket| socket.namespace().name() == namespace).cloned()
     }
 
-    fn connect(self: &Arc<Self>, name: &str, auth: Option<Arguments>) {
-        let Some(namespace) = self.server.claim(name, auth.as_ref()) else {
-            self.lock().machine.handle_left(name);
-            self.refuse(name, &ConnectError::new(INVALID_NAMESPACE));
-            return;
-        };
-        let id = self.server.socket_id(self.protocol, &self.connection, name);
-        let middlewares = namespace.handlers().middlewares();
-        let socket = Socket::new(id, namespace, self.clone(), auth);
-        {
-            let mut state = self.lock();
-            if state.is_closed {
-                drop(state);
-                socket.close(DisconnectReason::TransportClose);
-                return;
-            }
-            state.sockets.push(socket.clone());
-        }
-        if middlewares.is_empty() {
-            self.decide(&socket, Ok(()));
-            return;
-        }
-        let candidate = socket.clone();
-        let checks = async move {
-            for middleware in middlewares.iter() {
-                middleware(candidate.clone()).await?;
-            }
-            Ok(())
-        };
-        let mut checks = Box::pin(AssertUnwindSafe(checks).catch_unwind());
-        let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(outcome) = checks.as_mut().poll(&mut context) {
-            self.decide(&socket, checked(outcome));
-            return;
-        }
-        let client = self.clone();
-        self.spawn(async move {
-            let outcome = checked(checks.await);
-            client.decide(&socket, outcome);
-        });
-    }
-
-    /// Lets a socket in, or refuses it.
-    fn decide(&self, socket: &Socket, outcome: Result<(), ConnectError>) {
-        let name = socket.namespace().name();
-        let outcome = {
-            let mut state = self.lock();
-            if state.is_closed {
-                return;
-            }
-            match outcome {
-                Ok(()) => {
-                    state.machine.handle_joined(name);
-                    Ok(state.timer.take())
-                }
-                Err(error) => Err(error),
-            }
-        };
-        match outcome {
-            Ok(timer) => {
-                if let Some(timer) = timer {
-                    timer.abort();
-                }
-                let reply = self.server.connect_reply(self.protocol, socket);
-                if socket.connect(&reply) {
-                    socket.run_here(Job::Connection);
-                } else {
-                    // A middleware has disconnected it and let it in.
-                    self.refuse(name, &ConnectError::new("disconnected"));
-                }
-            }
-            Err(error) => {
-                self.left(socket);
-                self.refuse(name, &error);
-                socket.close(DisconnectReason::ServerNamespaceDisconnect);
-            }
-        }
-    }
-
-    fn refuse(&self, namespace: &str, error: &ConnectError) {
-        let parts = self.server.refusal(self.protocol, namespace, error);
-        self.connection.send(&parts).ok();
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -339,13 +256,6 @@ impl Client {
             socket.close(reason.into());
         }
     }
-}
-
-fn checked(outcome: Result<Result<(), ConnectError>, Box<dyn std::any::Any + Send>>) -> Result<(), ConnectError> {
-    outcome.unwrap_or_else(|panic| {
-        tracing::error!(panic = panic_text(&*panic), "a middleware panicked");
-        Err(ConnectError::new("internal error"))
-    })
 }
 
 /// The time of the runtime, so that tests can stop it.

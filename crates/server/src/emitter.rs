@@ -4,7 +4,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use limpet_bus::Flags;
+use limpet_bus::{Flags, Targets};
 use limpet_proto::socketio::arguments::Arguments;
 use limpet_proto::socketio::packet::Kind;
 use serde::Serialize;
@@ -67,7 +67,30 @@ impl Emitter {
     /// # Errors
     /// As [`Socket::emit`].
     pub fn emit(&self, name: &str, arguments: impl Serialize) -> Result<(), EmitError> {
-        self.send(None, &event(name, &arguments)?)
+        let arguments = event(name, &arguments)?;
+        let socket = &self.socket;
+        if socket.keep().is_none() {
+            return self.send(None, &arguments);
+        }
+        if !socket.connected() {
+            return Err(EmitError::Disconnected);
+        }
+        // What can be missed goes through the log, and back to this socket alone.
+        let flags = Flags { local: self.flags.volatile, ..self.flags };
+        Ok(socket.namespace().cluster().broadcast(arguments, Targets::room(socket.id()), flags)?)
+    }
+
+    /// Sends an event, and waits until the bus has it; see [`Broadcast::emit_confirmed`].
+    ///
+    /// # Errors
+    /// As [`Broadcast::emit_confirmed`], and when the socket is not connected.
+    pub fn emit_confirmed(&self, name: &str, arguments: impl Serialize) -> BoxFuture<'static, Result<(), EmitError>> {
+        let socket = &self.socket;
+        let namespace = socket.namespace().clone();
+        let own = Broadcast::new(namespace, Targets::room(socket.id()), self.flags);
+        let queued =
+            if socket.connected() { Ok(own.emit_confirmed(name, arguments)) } else { Err(EmitError::Disconnected) };
+        Box::pin(async move { queued?.await })
     }
 
     /// Sends an event and waits for the acknowledgement; see [`Socket::emit_with_ack`].
@@ -97,7 +120,18 @@ impl Emitter {
             return Err(AckError::TooMany);
         }
         let guard = Guard { socket: self.socket.clone(), id };
-        self.send(Some(id), arguments)?;
+        if self.socket.keep().is_none() {
+            self.send(Some(id), arguments)?;
+        } else if self.socket.connected() {
+            // It goes by no log, and must not overtake what does.
+            let (emitter, arguments) = (self.clone(), arguments.clone());
+            namespace.cluster().in_order(move || {
+                emitter.socket.mistake(arguments.last_text().as_deref());
+                emitter.send(Some(id), &arguments).ok();
+            });
+        } else {
+            return Err(EmitError::Disconnected.into());
+        }
         Ok((answer, guard))
     }
 

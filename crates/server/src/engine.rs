@@ -52,6 +52,7 @@ use hooks::Hooks;
 use request::{Purpose, Query, Refusal};
 use respond::Answer;
 use table::Table;
+use websocket::Asked;
 
 /// An extension of a request: where it came from. Our own listener sets it; with another one, set it in a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,9 +179,9 @@ impl<A: Application> Engine<A> {
         }
         let uri = parts.uri.clone();
         let query = Query::read(uri.query().unwrap_or_default());
-        let upgrade = request::is_upgrade(&parts);
-        let answer = self.answer(&mut parts, &query, upgrade, body).await;
-        let mut answer = answer.unwrap_or_else(|refusal| self.refuse(&parts, &query, upgrade, refusal));
+        let asked = Asked::of(&parts);
+        let answer = self.answer(&mut parts, &query, asked, body).await;
+        let mut answer = answer.unwrap_or_else(|refusal| self.refuse(&parts, &query, asked, refusal));
         if let Some(cors) = cors {
             cors.write(&parts.headers, answer.headers_mut());
         }
@@ -191,7 +192,7 @@ impl<A: Application> Engine<A> {
         &self,
         parts: &mut http::request::Parts,
         query: &Query<'_>,
-        upgrade: bool,
+        asked: Option<Asked>,
         body: B,
     ) -> Result<Answer, Refusal>
     where
@@ -199,12 +200,14 @@ impl<A: Application> Engine<A> {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let purpose = self.check(parts, query, upgrade)?;
+        let purpose = self.check(parts, query, asked)?;
         if matches!(purpose, Purpose::Open) && self.0.refuses.load(Ordering::Relaxed) {
             return Ok(respond::empty(StatusCode::SERVICE_UNAVAILABLE));
         }
+        if let Some(asked) = asked {
+            return self.handle_upgrade(parts, query, purpose, asked).await;
+        }
         match purpose {
-            purpose if upgrade => self.handle_upgrade(parts, query, purpose).await,
             Purpose::Open => self.open_polling(parts, query).await,
             Purpose::Session(entry) => self.handle_polling(&entry, parts, query, body).await,
         }

@@ -65,6 +65,11 @@
 //! [`Broadcast::sockets_join`] and the like then mean the sockets of all of them, and
 //! [`Server::server_side_emit`] reaches the servers themselves. To write an adapter see [`limpet_bus::adapter`].
 //!
+//! # Clients that come back
+//! With [`Options::recovery`] a client that lost its connection comes back with its id, its rooms and its data, on any of
+//! the servers that are joined, and gets the events that it missed: each once, and in order.
+//! [`Socket::recovered`] tells such a client from a new one.
+//!
 //! # What is bounded
 //! | what | by | beyond it |
 //! |---|---|---|
@@ -74,6 +79,7 @@
 //! | size of a message | [`engine::Options::max_payload_bytes`] | the client is disconnected |
 //! | attachments of a packet | [`Options::max_attachments`] | the client is disconnected |
 //! | namespaces of a client | [`Options::max_namespaces_per_client`] | the client is disconnected |
+//! | what a client missed while it was away | the bounds on what waits for a client, and those of the adapter's log | it begins anew |
 //! | time without a namespace | [`Options::connect_timeout`] | the client is disconnected |
 #![forbid(unsafe_code)]
 
@@ -117,7 +123,7 @@ pub use limpet_proto::socketio::arguments::Arguments;
 pub use limpet_proto::socketio::parser::Parser;
 pub use mount::{Listening, SocketIoService};
 pub use namespace::Namespace;
-pub use options::Options;
+pub use options::{Options, Recovery};
 pub use reason::DisconnectReason;
 pub use remote::RemoteSocket;
 pub use rooms::IntoRooms;

@@ -1,36 +1,30 @@
 //! Decides how a server listens by itself: accepting, limits, and the end.
 
+mod connection;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, unconstrained, yield_now};
 use tower_service::Service;
 
-use crate::engine::RemoteAddr;
+use connection::Http;
 
 /// How long accepting rests when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many connections are accepted before the others have their turn.
 const ACCEPT_BATCH: u32 = 1024;
-
-/// How much of a request is read at a time; a head may be as long.
-const HEAD_BYTES: usize = 16 * 1024;
 
 /// How to listen.
 #[derive(Debug, Clone)]
@@ -42,11 +36,15 @@ pub struct ListenOptions {
     pub max_connections: usize,
     /// How long the head of a request may take; 30 s. An idle connection is closed after as long.
     pub header_timeout: Duration,
+    /// Whether HTTP/2 is served as well, to clients that begin with it unasked (RFC 9113 section 3.3); no. They may open
+    /// WebSockets by extended CONNECT (RFC 8441). Up to 200 requests and WebSockets share a connection, which counts as
+    /// one, and which is asked for a sign of life when nothing has come for as long as `header_timeout`.
+    pub http2: bool,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 4096, max_connections: 100_000, header_timeout: Duration::from_secs(30) }
+        Self { backlog: 4096, max_connections: 100_000, header_timeout: Duration::from_secs(30), http2: false }
     }
 }
 
@@ -88,7 +86,7 @@ impl Listener {
         let (end, ended) = watch::channel(End::No);
         let max_connections = u32::try_from(options.max_connections).unwrap_or(u32::MAX).max(1);
         let slots = Arc::new(Semaphore::new(max_connections as usize));
-        let http = http(&options);
+        let http = Arc::new(Http::new(&options));
         // A crowd that comes at once must not wait behind those who are in: what the backlog cannot hold comes again
         // seconds later.
         let accepting = tokio::spawn(unconstrained(accept(listener, http, service, Arc::clone(&slots), ended)));
@@ -114,12 +112,6 @@ impl Listener {
     }
 }
 
-fn http(options: &ListenOptions) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(HEAD_BYTES);
-    http
-}
-
 fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -131,7 +123,7 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 
 async fn accept<S>(
     listener: TcpListener,
-    http: http1::Builder,
+    http: Arc<Http>,
     service: S,
     slots: Arc<Semaphore>,
     mut ended: watch::Receiver<End>,
@@ -159,7 +151,11 @@ async fn accept<S>(
         match accepted {
             Ok((stream, address)) => {
                 stream.set_nodelay(true).ok();
-                tokio::spawn(serve(stream, address, http.clone(), service.clone(), slot, ended.clone()));
+                let (http, service, ended) = (http.clone(), service.clone(), ended.clone());
+                tokio::spawn(async move {
+                    http.serve(stream, address, service, ended).await;
+                    drop(slot);
+                });
             }
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
@@ -176,76 +172,4 @@ fn is_of_the_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
-}
-
-/// Work on a request that has begun before anybody waits for it.
-///
-/// Hyper looks for the end of the connection before it waits for a response, and drops the work when the client has gone.
-/// Work that had not begun would leave no trace: a session would not learn that its poll was given up.
-struct Begun<F: Future> {
-    work: Pin<Box<F>>,
-    done: Option<F::Output>,
-}
-
-// The output is only moved.
-impl<F: Future> Unpin for Begun<F> {}
-
-impl<F: Future> Begun<F> {
-    fn new(work: F) -> Self {
-        let mut work = Box::pin(work);
-        // Who waits is asked for again at once.
-        let done = match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        };
-        Self { work, done }
-    }
-}
-
-impl<F: Future> Future for Begun<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.done.take() {
-            Some(output) => Poll::Ready(output),
-            None => self.work.as_mut().poll(cx),
-        }
-    }
-}
-
-async fn serve<S>(
-    stream: TcpStream,
-    address: SocketAddr,
-    http: http1::Builder,
-    service: S,
-    slot: Option<OwnedSemaphorePermit>,
-    mut ended: watch::Receiver<End>,
-) where
-    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-{
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(RemoteAddr(address));
-        Begun::new(service.clone().call(request))
-    });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    let mut is_told = true;
-    loop {
-        tokio::select! {
-            result = connection.as_mut() => {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "a connection ended early");
-                }
-                break;
-            }
-            told = ended.changed(), if is_told => match (told, *ended.borrow()) {
-                (Ok(()), End::Now) => break,
-                (Ok(()), End::Gracefully) => connection.as_mut().graceful_shutdown(),
-                (Ok(()), End::No) => {}
-                // The listener was dropped; nothing more will be said.
-                (Err(_), _) => is_told = false,
-            },
-        }
-    }
-    drop(slot);
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
@@ -25,8 +26,12 @@ use crate::server::Server;
 /// How long a tick of a close is: sessions that are due within it are closed together.
 const TICK: Duration = Duration::from_millis(10);
 
-/// How long the handlers of sockets that have ended may take until the other nodes are left.
+/// How long clients may take to read what was sent before the end, and the handlers of sockets that have ended until the
+/// other nodes are left.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long the sessions of those who were sent away may take to be kept.
+const LAST_SAVES: Duration = Duration::from_secs(2);
 
 type BoxResponse = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
 type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxResponse + Send + Sync>;
@@ -175,8 +180,9 @@ impl Server {
 
     /// Ends the sessions: takes no new ones, and closes those that there are evenly over this time, so that not all
     /// clients come back at once. Sockets end with
-    /// [`ServerShuttingDown`](crate::DisconnectReason::ServerShuttingDown). Then leaves the other nodes, once the handlers
-    /// of the sockets have ended, for up to 1 s.
+    /// [`ServerShuttingDown`](crate::DisconnectReason::ServerShuttingDown). Clients have up to 1 s to take what was sent
+    /// before. Then leaves the other nodes, once the handlers of the sockets have ended, for up to 1 s, and the sessions are
+    /// kept, for up to 2 s.
     pub async fn close(&self, within: Duration) {
         let engine = self.engine();
         engine.refuse_new();
@@ -190,14 +196,25 @@ impl Server {
             }
             connection.close(CloseReason::ServerShuttingDown, false);
         }
+        // What was sent before leaves first.
+        wait_for(|| engine.sessions() == 0).await;
         engine.close();
         // Handlers of the ends may have something to say to other nodes.
-        let deadline = Instant::now() + LAST_WORDS;
-        while self.0.is_in_use() && Instant::now() < deadline {
-            tokio::time::sleep(TICK).await;
-        }
-        for namespace in self.namespaces() {
+        wait_for(|| !self.0.is_in_use()).await;
+        let namespaces = self.namespaces();
+        // The sessions of those who were sent away are for the next server.
+        let flushes = namespaces.iter().filter_map(|namespace| namespace.cluster().recovery());
+        join_all(flushes.map(|recovery| recovery.flush(LAST_SAVES))).await;
+        for namespace in namespaces {
             namespace.cluster().close();
         }
+    }
+}
+
+/// Waits for something, for up to [`LAST_WORDS`].
+async fn wait_for(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + LAST_WORDS;
+    while !is_so() && Instant::now() < deadline {
+        tokio::time::sleep(TICK).await;
     }
 }

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use limpet_bus::cluster::{Answers, Cluster, Sockets};
 use limpet_bus::hub::Hub;
-use limpet_bus::{BusError, ClusterOptions, Flags, Missing, NodeId, Room, Targets};
+use limpet_bus::{BusError, ClusterOptions, Flags, Missing, NodeId, Offset, Room, Targets};
+use limpet_proto::engineio::message::Message;
+use limpet_proto::socketio::arguments::Arguments;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -55,6 +58,8 @@ pub(crate) struct Inner {
     handlers: Arc<NamespaceHandlers>,
     /// The next id of an event that is acknowledged.
     ids: AtomicU64,
+    /// Held while an event with an offset is given to the sockets, so that all of them get such events in one order.
+    order: Mutex<()>,
     /// How many sockets are in it or about to be. Changes only while the server's table of namespaces is locked.
     pub(crate) users: AtomicUsize,
     pub(crate) is_child: bool,
@@ -71,7 +76,10 @@ impl Namespace {
     ) -> Self {
         Self(Arc::new_cyclic(|own: &Weak<Inner>| {
             let sockets: Weak<dyn Sockets> = own.clone();
-            let nodes = ClusterOptions { timeout: options.request_timeout, recovery: None };
+            let nodes = ClusterOptions {
+                timeout: options.request_timeout,
+                recovery: options.recovery.as_ref().map(|recovery| recovery.max_disconnection),
+            };
             let cluster = Cluster::new(options.node.clone(), sockets, nodes);
             Inner {
                 name,
@@ -81,6 +89,7 @@ impl Namespace {
                 cluster,
                 handlers,
                 ids: AtomicU64::new(0),
+                order: Mutex::new(()),
                 users: AtomicUsize::new(0),
                 is_child,
             }
@@ -202,6 +211,14 @@ impl Namespace {
         self.all().emit(name, arguments)
     }
 
+    /// Sends an event to all sockets, and waits until the bus has it; see [`Broadcast::emit_confirmed`].
+    ///
+    /// # Errors
+    /// As [`Broadcast::emit_confirmed`].
+    pub fn emit_confirmed(&self, name: &str, arguments: impl Serialize) -> BoxFuture<'static, Result<(), EmitError>> {
+        self.all().emit_confirmed(name, arguments)
+    }
+
     /// Sends an event to all sockets and collects the acknowledgements; see [`Broadcast::emit_with_ack`].
     ///
     /// # Errors
@@ -275,6 +292,16 @@ impl Namespace {
 
     pub(crate) fn options(&self) -> &Options {
         &self.0.options
+    }
+
+    /// Returns whether clients that come back pass the middlewares by.
+    pub(crate) fn skips_middlewares(&self) -> bool {
+        self.0.options.recovery.as_ref().is_some_and(|recovery| recovery.skip_middlewares)
+    }
+
+    /// Writes an event as the messages that carry it, with an offset behind its arguments if clients are to know one.
+    pub(crate) fn write(&self, arguments: &Arguments, compress: bool, offset: Option<Offset>) -> Vec<Message> {
+        self.0.write(arguments, compress, offset)
     }
 
     pub(crate) fn hub(&self) -> &Hub<Socket> {

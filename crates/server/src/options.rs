@@ -36,6 +36,9 @@ pub struct Options {
     pub adapter: Arc<dyn Adapter>,
     /// The name of this server among those that are joined; 16 random hexadecimal digits.
     pub node: NodeId,
+    /// Whether clients that lose their connection come back with their id, rooms and data, and get what they missed; off
+    /// unless set. The adapter must keep a log: [`Local`] does.
+    pub recovery: Option<Recovery>,
     /// How long other servers may take to answer; 5 s.
     pub request_timeout: Duration,
     /// How long a client may take to acknowledge when no timeout is given; `None`: as long as its socket is connected.
@@ -52,6 +55,38 @@ pub struct Options {
     pub max_waiting_acks: usize,
 }
 
+/// How clients come back; see [`Options::recovery`].
+///
+/// ```
+/// use std::time::Duration;
+/// use limpet_server::{Options, Recovery, Server, Socket};
+///
+/// let options = Options {
+///     recovery: Some(Recovery { max_disconnection: Duration::from_secs(60), ..Recovery::default() }),
+///     ..Options::default()
+/// };
+/// let io = Server::new(options);
+/// io.on_connection(|socket: Socket| async move {
+///     if !socket.recovered() {
+///         socket.join("news");
+///     }
+/// });
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// How long a client may be away, and how long events are kept for it; 120 s.
+    pub max_disconnection: Duration,
+    /// Whether a client that comes back passes the namespace's middlewares by; on. Off, who was banned meanwhile stays
+    /// outside.
+    pub skip_middlewares: bool,
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        Self { max_disconnection: Duration::from_secs(120), skip_middlewares: true }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -61,6 +96,7 @@ impl Default for Options {
             cleanup_empty_child_namespaces: true,
             adapter: Arc::new(Local::new()),
             node: NodeId::random(),
+            recovery: None,
             request_timeout: Duration::from_secs(5),
             ack_timeout: None,
             max_namespaces_per_client: 64,

@@ -32,6 +32,17 @@ pub(crate) fn bytes<const COUNT: usize>() -> Option<[u8; COUNT]> {
     })
 }
 
+/// Returns a secret of 20 characters that need no escape anywhere, 120 bits; `None` if the system has no randomness.
+pub(crate) fn secret() -> Option<String> {
+    bytes::<20>().map(|bytes| characters(&bytes))
+}
+
+/// Writes each byte as one of 64 characters that need no escape anywhere, by its last six bits.
+pub(crate) fn characters(bytes: &[u8]) -> String {
+    const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    bytes.iter().map(|byte| char::from(CHARACTERS[usize::from(byte & 63)])).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use limpet_bus::{NodeId, Room};
 use limpet_proto::engineio::message::Message;
 use limpet_proto::socketio::arguments::Arguments;
@@ -210,6 +211,14 @@ impl Server {
         self.root().emit(name, arguments)
     }
 
+    /// As [`Namespace::emit_confirmed`], for `/`.
+    ///
+    /// # Errors
+    /// As [`Broadcast::emit_confirmed`].
+    pub fn emit_confirmed(&self, name: &str, arguments: impl Serialize) -> BoxFuture<'static, Result<(), EmitError>> {
+        self.root().emit_confirmed(name, arguments)
+    }
+
     /// As [`Namespace::emit_with_ack`], for `/`.
     ///
     /// # Errors
@@ -334,9 +343,12 @@ impl ServerInner {
         #[derive(Serialize)]
         struct Joined<'a> {
             sid: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pid: Option<&'a str>,
         }
         // Text is always JSON.
-        let payload = (protocol != 4).then(|| Arguments::values(&Joined { sid: socket.id() }).ok()).flatten();
+        let joined = Joined { sid: socket.id(), pid: socket.secret() };
+        let payload = (protocol != 4).then(|| Arguments::values(&joined).ok()).flatten();
         self.options.parser.encode(Kind::Connect, socket.namespace().name(), None, payload.as_ref())
     }
 
@@ -415,7 +427,6 @@ impl fmt::Debug for Server {
 
 /// Returns 20 random characters that need no escape anywhere.
 fn random_id() -> Room {
-    const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let id: [u8; 20] = crate::random::bytes().unwrap_or_else(|| {
         // Ids that are public need to be different, not secret.
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -423,5 +434,5 @@ fn random_id() -> Room {
         id[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
         id
     });
-    id.iter().map(|byte| char::from(CHARACTERS[usize::from(byte & 63)])).collect::<String>().into()
+    crate::random::characters(&id).into()
 }

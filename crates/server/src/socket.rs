@@ -1,13 +1,13 @@
 //! Decides what the application can do with one client in one namespace.
 //!
 //! A socket is connecting while middlewares look at it, connected, and then closed, in this order. It is in the hub of its
-//! namespace exactly while it is connected. Its lock is taken before the hub's, never behind it.
+//! namespace exactly while it is connected, or its client comes back and is about to be connected. Its lock is taken before the hub's, never behind it.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -32,9 +32,11 @@ use crate::reason::DisconnectReason;
 use crate::rooms::IntoRooms;
 
 pub(crate) mod handlers;
-mod life;
+pub(crate) mod keep;
+pub(crate) mod life;
 
 use handlers::{Entry, Handlers};
+use keep::Keep;
 
 /// A client in a namespace. Clones are the same socket.
 ///
@@ -60,6 +62,8 @@ pub(crate) struct Inner {
     is_connected: AtomicBool,
     /// Whether somebody wants to see outgoing events; asked for each of them.
     is_watched: AtomicBool,
+    /// The session, if the client can come back. Most of it is elsewhere, so that others do not keep room for it.
+    keep: OnceLock<Box<Keep>>,
     pub(crate) state: Mutex<State>,
     pub(crate) acks: Mutex<Acks>,
 }
@@ -74,9 +78,17 @@ pub(crate) struct State {
     data: Option<Box<Map<String, Value>>>,
 }
 
+impl State {
+    fn data_value(&self) -> Value {
+        Value::Object(self.data.as_deref().cloned().unwrap_or_default())
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Connecting,
+    /// In the hub, but not connected: its client comes back and gets what it missed first.
+    Returning,
     Connected,
     Closed,
 }
@@ -90,6 +102,7 @@ impl Socket {
             auth,
             is_connected: AtomicBool::new(false),
             is_watched: AtomicBool::new(false),
+            keep: OnceLock::new(),
             state: Mutex::new(State {
                 phase: Phase::Connecting,
                 queue: Queue::default(),
@@ -137,6 +150,12 @@ impl Socket {
         self.0.is_connected.load(Ordering::Acquire)
     }
 
+    /// Returns whether the client has come back: it has its id, rooms and data again, and has got what it missed. See
+    /// [`Options::recovery`](crate::Options::recovery).
+    pub fn recovered(&self) -> bool {
+        self.keep().is_some_and(|keep| keep.is_recovered)
+    }
+
     /// Sends an event. Never waits: what the client does not read is queued, up to the bounds of
     /// [`engine::Options`](crate::engine::Options), beyond which it is disconnected.
     ///
@@ -147,6 +166,14 @@ impl Socket {
     /// written.
     pub fn emit(&self, name: &str, arguments: impl Serialize) -> Result<(), EmitError> {
         self.emitter().emit(name, arguments)
+    }
+
+    /// Sends an event as [`emit`](Self::emit) does, and waits until the bus has it; see [`Broadcast::emit_confirmed`].
+    ///
+    /// # Errors
+    /// As [`Broadcast::emit_confirmed`], and when the socket is not connected.
+    pub fn emit_confirmed(&self, name: &str, arguments: impl Serialize) -> BoxFuture<'static, Result<(), EmitError>> {
+        self.emitter().emit_confirmed(name, arguments)
     }
 
     /// Sends an event and waits for the client's acknowledgement, whose first argument is returned. The event leaves at
@@ -215,11 +242,13 @@ impl Socket {
         let mut state = self.lock();
         match state.phase {
             Phase::Connecting => state.rooms.append(&mut rooms),
-            Phase::Connected => {
+            Phase::Returning | Phase::Connected => {
                 self.0.namespace.hub().join(&self.0.id, &rooms);
             }
             Phase::Closed => {}
         }
+        drop(state);
+        self.touched();
     }
 
     /// Leaves rooms. A socket never leaves the room of its own id.
@@ -228,11 +257,13 @@ impl Socket {
         let mut state = self.lock();
         match state.phase {
             Phase::Connecting => state.rooms.retain(|room| !rooms.contains(room)),
-            Phase::Connected => {
+            Phase::Returning | Phase::Connected => {
                 self.0.namespace.hub().leave(&self.0.id, &rooms);
             }
             Phase::Closed => {}
         }
+        drop(state);
+        self.touched();
     }
 
     /// Returns the rooms of the socket, its own first. While it is told of its end by `on_disconnecting`, those in which
@@ -240,7 +271,7 @@ impl Socket {
     pub fn rooms(&self) -> Vec<Room> {
         let state = self.lock();
         match state.phase {
-            Phase::Connected => self.0.namespace.hub().rooms(&self.0.id),
+            Phase::Returning | Phase::Connected => self.0.namespace.hub().rooms(&self.0.id),
             Phase::Connecting | Phase::Closed => state.rooms.clone(),
         }
     }
@@ -251,6 +282,7 @@ impl Socket {
         match serde_json::to_value(value) {
             Ok(value) => {
                 self.lock().data.get_or_insert_default().insert(key.to_owned(), value);
+                self.touched();
             }
             Err(error) => tracing::error!(socket = %self.id(), key, %error, "data that is not JSON"),
         }
@@ -267,16 +299,20 @@ impl Socket {
         if let Some(data) = &mut self.lock().data {
             data.remove(key);
         }
+        self.touched();
     }
 
     /// Disconnects the socket; with `close`, the client's session with all its sockets.
     ///
-    /// The client hears of it and does not come back by itself.
+    /// The client hears of it and does not come back by itself. What was emitted before reaches it first: if clients
+    /// recover, the socket may still be [connected](Self::connected) for a moment.
     pub fn disconnect(&self, close: bool) {
         if close {
             self.0.client.disconnect();
         } else {
-            self.leave_namespace(DisconnectReason::ServerNamespaceDisconnect);
+            let socket = self.clone();
+            let leave = move || socket.leave_namespace(DisconnectReason::ServerNamespaceDisconnect);
+            self.0.namespace.cluster().in_order(leave);
         }
     }
 
@@ -382,8 +418,8 @@ impl Socket {
     }
 
     pub(crate) fn info(&self, rooms: Vec<Room>) -> SocketInfo {
-        let data = self.lock().data.as_deref().cloned().unwrap_or_default();
-        SocketInfo { id: self.0.id.clone(), handshake: self.handshake().to_json(), rooms, data: Value::Object(data) }
+        let data = self.lock().data_value();
+        SocketInfo { id: self.0.id.clone(), handshake: self.handshake().to_json(), rooms, data }
     }
 
     pub(crate) fn targets(&self) -> Targets {

@@ -187,11 +187,12 @@ fn a_second_post_ends_the_session() {
     let mut poll = server.client();
     send(&mut poll, "GET", &query, "", b"");
     let mut first = server.client();
-    first
-        .send(format!("POST /engine.io/?{query} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n4abc").as_bytes())
-        .unwrap();
+    let head = format!("POST /engine.io/?{query} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n");
+    first.send(format!("{head}Expect: 100-continue\r\n\r\n").as_bytes()).unwrap();
     // The first one waits for its body, however long this takes.
-    std::thread::sleep(Duration::from_millis(50));
+    let asked = b"HTTP/1.1 100 Continue\r\n\r\n";
+    assert_eq!(first.read_exact(asked.len()).unwrap(), asked);
+    first.send(b"4abc").unwrap();
     assert_eq!(server.post(&query, "4second").status, 400);
     assert_eq!(poll.response().unwrap().text(), "1");
     first.send(b"defghi").unwrap();
@@ -240,7 +241,8 @@ fn the_client_closes_a_polling_session() {
     let query = format!("EIO=4&transport=polling&sid={}", server.open());
     let mut poll = server.client();
     send(&mut poll, "GET", &query, "", b"");
-    std::thread::sleep(Duration::from_millis(30));
+    let connection = server.seen.connections.lock().unwrap()[0].clone();
+    server.until("the poll waits", |_| connection.send_volatile(&[]) == Ok(true));
     let posted = server.post(&query, "4last\u{1e}1\u{1e}4lost");
     assert_eq!((posted.status, posted.text().as_str()), (200, "ok"));
     // The application has answered what stood before the end.
@@ -268,12 +270,84 @@ fn the_server_closes_a_polling_session_with_a_packet() {
     let query = format!("EIO=4&transport=polling&sid={}", server.open());
     // Without a poll the packet waits for the next one, behind what was sent before.
     assert_eq!(server.post(&query, "4a\u{1e}4close\u{1e}4b").status, 200);
-    assert_eq!(server.get(&query).text(), "4a\u{1e}1");
+    assert_eq!(server.get(&query).text(), "4a");
+    assert_eq!(server.get(&query).text(), "6\u{1e}1");
     assert_eq!(server.get(&query).text(), UNKNOWN_SID);
     let query = format!("EIO=4&transport=polling&sid={}", server.open());
     assert_eq!(server.post(&query, "4close").status, 200);
     assert_eq!(server.get(&query).text(), "6\u{1e}1");
     server.until("the ends", |seen| *seen.closed.lock().unwrap() == [CloseReason::ForcedClose; 2]);
+}
+
+/// How far an upgrade has come when the server sends and closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Connected,
+    Probed,
+    Released,
+}
+
+#[test]
+fn what_was_sent_before_the_server_closes_arrives_at_each_step_of_an_upgrade() {
+    let server = Server::start(slow());
+    let mut ends = 0;
+    for step in [Step::Connected, Step::Probed, Step::Released] {
+        // The client goes on polling, moves at once, or moves when it has got its messages.
+        for (polls, moves) in [(2, false), (0, true), (1, true)] {
+            let sid = server.open();
+            let query = format!("EIO=4&transport=polling&sid={sid}");
+            let mut socket = server.websocket(&format!("EIO=4&transport=websocket&sid={sid}"));
+            if step != Step::Connected {
+                say(&mut socket, "2probe");
+                assert_eq!(text(&mut socket), "3probe");
+            }
+            if step == Step::Released {
+                assert_eq!(server.get(&query).text(), "6");
+            }
+            assert_eq!(server.post(&query, "4a\u{1e}4b\u{1e}4close").status, 200);
+            for expected in ["4a\u{1e}4b", "6\u{1e}1"].into_iter().take(polls) {
+                assert_eq!(server.get(&query).text(), expected, "{step:?}");
+            }
+            if moves {
+                if step == Step::Connected {
+                    say(&mut socket, "2probe");
+                    assert_eq!(text(&mut socket), "3probe");
+                }
+                say(&mut socket, "5");
+            }
+            for expected in ["4a", "4b"].into_iter().filter(|_| polls == 0) {
+                assert_eq!(text(&mut socket), expected, "{step:?}");
+            }
+            assert_eq!(socket.frame().unwrap().opcode, 8, "{step:?}");
+            ends += 1;
+            server.until("the end", |seen| seen.closed.lock().unwrap().len() == ends);
+        }
+    }
+    assert!(server.closed().iter().all(|reason| *reason == CloseReason::ForcedClose));
+}
+
+#[test]
+fn a_websocket_that_is_behind_gets_all_before_the_server_closes() {
+    let server = Server::start(Options { max_queued_bytes: 1 << 28, ..slow() });
+    let mut socket = server.websocket("EIO=4&transport=websocket");
+    text(&mut socket);
+    let connection = server.seen.connections.lock().unwrap()[0].clone();
+    // More than the buffers of the sockets hold.
+    let large = "x".repeat(64 << 20);
+    connection.send(&[limpet_server::engine::Message::text(&large)]).unwrap();
+    let mut small = 0;
+    server.until("the WebSocket takes no more", |_| {
+        let is_sent = connection.send_volatile(&[limpet_server::engine::Message::text("y")]) == Ok(true);
+        small += usize::from(is_sent);
+        !is_sent
+    });
+    connection.close(CloseReason::ForcedClose, false);
+    assert_eq!(socket.frame().unwrap().payload.len(), large.len() + 1);
+    for _ in 0..small {
+        assert_eq!(text(&mut socket), "4y");
+    }
+    assert_eq!(socket.frame().unwrap().opcode, 8);
+    server.until("the end", |seen| *seen.closed.lock().unwrap() == [CloseReason::ForcedClose]);
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! Thousands of clients that come at once, hear a broadcast, are cut and come again: all get in within seconds, none
 //! leaves anything behind.
+//!
+//! What is allocated goes back to what it was, but for the room of tables. The pages stay with the allocator: glibc gives
+//! back only what lies above the highest allocation that is still there, and after 15,000 clients that were half on
+//! polling, which took 320 MB, nearly all of it lies below. `malloc_trim(0)` leaves 8 MB of it.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -51,14 +55,17 @@ fn soak(maker: Maker, clients: usize, within: Duration) {
              {first_memory}, {memory_then}, {memories:?} (at first, with all, after each round)"
         );
     }
-    // Tables keep the room they once needed.
+    // Against the beginning: tables keep the room they once needed.
     let [_, middle, .., last] = heaps[..] else { unreachable!("four rounds") };
     if maker == Maker::Limpet {
         let room = 256 * 1024 + 200 * clients as u64;
         assert!(last <= first_heap + room, "something is left behind: {first_heap} bytes, then {heaps:?}");
-        assert!(last <= middle + 16 * 1024, "something is left behind in every round: {heaps:?} bytes");
+        // A table that was all but full may grow once more: no more than 16 bytes a client, less than anything that is
+        // left behind for each of them.
+        let grown = 16 * 1024 + 16 * clients as u64;
+        assert!(last <= middle + grown, "something is left behind in every round: {heaps:?} bytes");
     }
-    // The allocator keeps pages, but it needs no new ones.
+    // The allocator needs no new pages.
     let [_, middle, .., last] = memories[..] else { unreachable!("four rounds") };
     assert!(last <= middle + middle / 7 + 2048, "memory grows: {memories:?} KiB");
 }
@@ -71,13 +78,15 @@ fn heap(control: &mut RawSocket) -> u64 {
 
 #[test]
 fn a_thousand_clients() {
-    soak(Maker::Limpet, 1000, Duration::from_secs(10));
+    // A tenth of a second.
+    soak(Maker::Limpet, 1000, Duration::from_secs(3));
 }
 
 #[test]
 #[ignore = "15,000 clients take a minute, and as many open files"]
 fn fifteen_thousand_clients() {
-    soak(Maker::Limpet, 15_000, Duration::from_secs(30));
+    // Four seconds, of which the clients take half.
+    soak(Maker::Limpet, 15_000, Duration::from_secs(15));
 }
 
 /// The proof of the test itself.

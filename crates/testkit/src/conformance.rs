@@ -63,6 +63,17 @@ impl Subject {
         Self::start(name, command)
     }
 
+    /// Starts a server whose clients recover. See the heads of `recovery-node.js` and of our `recovery_node.rs` for its
+    /// arguments.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn recovery_node(maker: Maker, arguments: &[&str]) -> Result<Self> {
+        let mut command = program(maker, if maker == Maker::Node { "recovery-node" } else { "recovery_node" })?;
+        command.args(arguments).arg("--end-with-stdin");
+        Self::start("recovery", command)
+    }
+
     fn start(name: &str, mut command: Command) -> Result<Self> {
         let process = Process::spawn(name, &mut command)?;
         let ports = process.wait_for("its ports", |line| {
@@ -126,6 +137,14 @@ pub fn redis5_suite(url: &str, redis: &str) -> Result<Client> {
 /// When it does not start.
 pub fn python_cluster_suite(url: &str, redis: &str) -> Result<Client> {
     Client::start("cluster_suite.py", python("cluster_suite.py")?, url, &["--redis", redis])
+}
+
+/// Starts the suite of clients that come back; the URLs of nodes are separated by a comma.
+///
+/// # Errors
+/// When it does not start.
+pub fn recovery_suite(urls: &str, arguments: &[&str]) -> Result<Client> {
+    Client::start("recovery-suite.js", node("recovery-suite.js")?, urls, arguments)
 }
 
 /// Starts the suite of features with the client of python-socketio.

@@ -235,6 +235,12 @@ impl Verdict {
         self.json["ok"] == true
     }
 
+    /// All that it says.
+    #[must_use]
+    pub fn json(&self) -> &Value {
+        &self.json
+    }
+
     /// A number of the verdict by name, 0 if there is none; `nodes/a` reads the entry `a` of the object `nodes`.
     #[must_use]
     pub fn number(&self, path: &str) -> u64 {

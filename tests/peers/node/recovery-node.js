@@ -1,5 +1,8 @@
 // The reference of the recovery suite: what `crates/server/examples/recovery_node.rs` does, on Node with the adapter that
-// remembers in memory. Prints `listening PORT`.
+// remembers in memory, or with that for Redis Streams. Prints `listening PORT`.
+//
+// node recovery-node.js [--redis redis://127.0.0.1:6379] [--name 0] [--run-middlewares] [--parser msgpack] [--away MS]
+//   [--ping-interval MS]
 //
 // On the namespaces `/` and `/other` clients command it by events, and get what came of it as an acknowledgement:
 //   whoami -> {id, recovered, rooms, data, node}   has id -> whether the socket of this id is here
@@ -10,18 +13,37 @@
 //   checks name -> how often middlewares have seen this auth.name
 // `how` is {rooms, except, volatile, local, self}.
 import { createServer } from "node:http";
+import { createAdapter } from "@socket.io/redis-streams-adapter";
+import { createClient } from "redis";
 import { Server } from "socket.io";
 import msgpack from "socket.io-msgpack-parser";
 import { endWithStdin, options, say } from "./options.js";
 
-const opts = options({ away: 120000, "run-middlewares": false, parser: "json", "ping-interval": 1000, "ping-timeout": 2000, "end-with-stdin": false });
+const opts = options({
+  redis: "",
+  name: 0,
+  away: 120000,
+  "run-middlewares": false,
+  parser: "json",
+  "ping-interval": 500,
+  "ping-timeout": 1500,
+  "end-with-stdin": false,
+});
 if (opts["end-with-stdin"]) endWithStdin();
+
+let adapter;
+if (opts.redis) {
+  const client = createClient({ url: opts.redis });
+  await client.connect();
+  adapter = createAdapter(client);
+}
 
 const http = createServer((request, response) => response.writeHead(404).end());
 const io = new Server(http, {
   connectionStateRecovery: { maxDisconnectionDuration: opts.away, skipMiddlewares: !opts["run-middlewares"] },
   pingInterval: opts["ping-interval"],
   pingTimeout: opts["ping-timeout"],
+  ...(adapter ? { adapter } : {}),
   ...(opts.parser === "msgpack" ? { parser: msgpack } : {}),
 });
 
@@ -53,7 +75,7 @@ function serve(namespace) {
       recovered: socket.recovered,
       rooms: [...socket.rooms].filter((room) => room !== socket.id).sort(),
       data: socket.data,
-      node: 0,
+      node: opts.name,
     }));
     on("has", (id) => namespace.sockets.has(id));
     on("join", (rooms) => socket.join(rooms));

@@ -1,11 +1,12 @@
 // Whether clients get back what they had: by an unmodified socket.io-client that is cut off and returns.
 //
 // node recovery-suite.js --url URL[,URL...] [--transports ...] [--parser msgpack]
-//   [--features recovered,lost,wire,... (those of FEATURES unless named)] [--name "text of a case"]
+//   [--features recovered,lost,wire,... (those of FEATURES unless named)] [--name "text of a case"] [--redis URL (for mixed)]
 // The servers take the commands of recovery-node.js; several URLs are nodes of one cluster.
-// The groups `beyond`, `nodes` and `stop` ask for what Node's own server does not do.
+// The groups `beyond`, `storms`, `nodes` and `stop` ask for what Node's own server does not do.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { createClient } from "redis";
 import { io } from "socket.io-client";
 import msgpack from "socket.io-msgpack-parser";
 import { Cutter } from "./cutter.js";
@@ -13,8 +14,9 @@ import { options } from "./options.js";
 import { run, sleep, within } from "./suite.js";
 
 const FEATURES = "recovered,lost,wire";
-const opts = options({ url: "", transports: "websocket", parser: "json", features: FEATURES, name: "", rounds: 12 });
+const opts = options({ url: "", transports: "websocket", parser: "json", features: FEATURES, name: "", rounds: 12, redis: "" });
 const ports = opts.url.split(",").map((url) => Number(new URL(url).port));
+const redis = opts.redis && (await createClient({ url: opts.redis }).connect());
 const unique = () => randomBytes(6).toString("hex");
 
 /** A client that can be cut off: its events in order, and commands to its node. */
@@ -442,6 +444,9 @@ const nodes = [
     const { peer, other, room } = await scene(t, "/", [0, 1]);
     const { id } = peer;
     const third = await Peer.connect(t);
+    // A node that is alive has written its rooms and data before it lets the client in again.
+    await peer.lose(third);
+    await peer.back(0);
     await peer.cut("hang");
     await other.command("cast", { rooms: [room] }, "into the void", 1);
     await peer.back(1);
@@ -453,6 +458,35 @@ const nodes = [
   }],
   ["nothing is lost or repeated on the way between nodes", (t) => storm(t, ["cut", "hang"], ports.length)],
 ];
+
+const mixed = [0, 1].map((from) => [
+  `a client of node ${from} goes on on the other one`,
+  async (t) => {
+    const { peer, other, room } = await scene(t, "/", [from, 1 - from]);
+    const witness = await Peer.connect(t, { node: from });
+    const { id } = peer;
+    // One after the other: what a node of Node sends itself can overtake what others sent before.
+    await peer.command("emit", "own", 1);
+    assert.deepEqual(await peer.next(), [["own", 1]]);
+    await other.command("cast", { rooms: [id] }, "bytes", binary);
+    assert.deepEqual(await peer.next(), [["bytes", binary]]);
+    await peer.lose(witness);
+    // What the witness has got is in the log; Node writes that and sessions when it likes.
+    const seen = `${room}-seen`;
+    await witness.command("join", [seen]);
+    await other.command("cast", { rooms: [room, seen] }, "missed", 1, "text");
+    await other.command("cast", { rooms: [room, seen], except: [`${room}-b`] }, "excepted");
+    assert.equal((await witness.next(2)).length, 2);
+    await witness.command("cast", { rooms: [id, seen] }, "missed", binary);
+    assert.equal((await witness.next()).length, 1);
+    await until("the session", () => redis.exists(`sio:session:${peer.socket._pid}`));
+    await peer.back(1 - from);
+    assert.equal(await assertRecovered(peer, id, room), 1 - from);
+    await witness.command("cast", { rooms: [room] }, "live", 3);
+    assert.deepEqual(await peer.next(3), [["missed", 1, "text"], ["missed", binary], ["live", 3]]);
+    assert.deepEqual(peer.events, []);
+  },
+]);
 
 const stop = [
   ["a node that is stopped loses nobody", async (t) => {
@@ -470,6 +504,6 @@ const stop = [
   }],
 ];
 
-const groups = { recovered, middlewares, lost, wire, beyond, storms, nodes, stop };
+const groups = { recovered, middlewares, lost, wire, beyond, storms, nodes, mixed, stop };
 const cases = opts.features.split(",").flatMap((feature) => groups[feature].map(([name, act]) => [`${feature}: ${name}`, act]));
 await run(cases.filter(([name]) => name.includes(opts.name)), { limit: 20000 });

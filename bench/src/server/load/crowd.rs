@@ -23,26 +23,24 @@ const BATCH: usize = 64;
 
 /// How clients come in.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Arrival {
+pub(crate) struct Arrival {
     /// How many may be under way at a time.
-    pub(in crate::server) at_once: usize,
+    pub(crate) at_once: usize,
     /// Whether a client that is turned away tries again.
-    pub(in crate::server) tries_again: bool,
+    pub(crate) tries_again: bool,
     /// How long it may take until all are in.
-    pub(in crate::server) patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 impl Arrival {
     /// A few at a time, none of which may be turned away.
-    pub(in crate::server) const CALM: Self =
-        Self { at_once: 128, tries_again: false, patience: Duration::from_secs(60) };
+    pub(crate) const CALM: Self = Self { at_once: 128, tries_again: false, patience: Duration::from_secs(60) };
     /// All at once, as often as needed.
-    pub(in crate::server) const STORM: Self =
-        Self { at_once: usize::MAX, tries_again: true, patience: Duration::from_secs(60) };
+    pub(crate) const STORM: Self = Self { at_once: usize::MAX, tries_again: true, patience: Duration::from_secs(60) };
 }
 
 /// Clients of one server.
-pub(in crate::server) struct Crowd {
+pub(crate) struct Crowd {
     poll: Poll,
     events: Events,
     server: SocketAddr,
@@ -78,7 +76,7 @@ impl Crowd {
     /// # Errors
     ///
     /// Fails when there can be no poll.
-    pub(in crate::server) fn new(server: SocketAddr, count: usize) -> anyhow::Result<Self> {
+    pub(crate) fn new(server: SocketAddr, count: usize) -> anyhow::Result<Self> {
         let now = Instant::now();
         let client = |_| Client { stream: None, phase: Phase::Away, attempts: 0, rest: Vec::new() };
         Ok(Self {
@@ -96,12 +94,12 @@ impl Crowd {
     }
 
     /// How many clients there are.
-    pub(in crate::server) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.clients.len()
     }
 
     /// How many attempts came to nothing.
-    pub(in crate::server) fn turned_away(&self) -> u64 {
+    pub(crate) fn turned_away(&self) -> u64 {
         self.turned_away
     }
 
@@ -110,7 +108,7 @@ impl Crowd {
     /// # Errors
     ///
     /// Fails when not all are in after the time that the arrival allows, or when one is turned away that may not be.
-    pub(in crate::server) fn bring_in(&mut self, arrival: Arrival) -> anyhow::Result<()> {
+    pub(crate) fn bring_in(&mut self, arrival: Arrival) -> anyhow::Result<()> {
         let started = Instant::now();
         while self.present < self.clients.len() {
             let now = Instant::now();
@@ -133,7 +131,7 @@ impl Crowd {
     }
 
     /// Cuts all connections at once.
-    pub(in crate::server) fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         let now = Instant::now();
         for (index, client) in self.clients.iter_mut().enumerate() {
             *client = Client { stream: None, phase: Phase::Away, attempts: 0, rest: Vec::new() };
@@ -147,7 +145,7 @@ impl Crowd {
     /// # Errors
     ///
     /// Fails when it has none, or when the connection is lost.
-    pub(super) fn send(&mut self, index: usize, frame: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn send(&mut self, index: usize, frame: &[u8]) -> anyhow::Result<()> {
         let client = self.clients.get_mut(index).context("no such client")?;
         client.send(frame)
     }
@@ -157,7 +155,7 @@ impl Crowd {
     /// # Errors
     ///
     /// Fails with the error of `each`, and when a connection is lost.
-    pub(super) fn turn(&mut self, each: impl FnMut(usize, &[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    pub(crate) fn turn(&mut self, each: impl FnMut(usize, &[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
         self.look(false, each)
     }
 

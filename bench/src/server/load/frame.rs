@@ -6,7 +6,7 @@ use anyhow::bail;
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// A masked text frame.
-pub(super) fn text(payload: &str) -> Vec<u8> {
+pub(crate) fn text(payload: &str) -> Vec<u8> {
     let length = payload.len();
     let mut frame = match length {
         0..126 => vec![0x81, 0x80 | length as u8],

@@ -20,7 +20,7 @@ const STALL: Duration = Duration::from_secs(10);
 const SCRATCH_BYTES: usize = 16 * 1024;
 
 /// Connections that sessions are opened on.
-pub(in crate::server) struct PollingLoad {
+pub(crate) struct PollingLoad {
     poll: Poll,
     lanes: Vec<Lane>,
 }
@@ -47,7 +47,7 @@ impl PollingLoad {
     /// # Errors
     ///
     /// Fails when the server cannot be reached.
-    pub(in crate::server) fn open(server: SocketAddr, connections: usize) -> anyhow::Result<Self> {
+    pub(crate) fn open(server: SocketAddr, connections: usize) -> anyhow::Result<Self> {
         let poll = Poll::new()?;
         let mut lanes = Vec::with_capacity(connections);
         for index in 0..connections {
@@ -67,7 +67,7 @@ impl PollingLoad {
     /// # Errors
     ///
     /// Fails on a wrong answer, a lost connection, or when nothing is answered for ten seconds.
-    pub(in crate::server) fn run(&mut self, plan: Plan, meter: &Meter) -> anyhow::Result<Outcome> {
+    pub(crate) fn run(&mut self, plan: Plan, meter: &Meter) -> anyhow::Result<Outcome> {
         let mut stopwatch = Stopwatch::start(plan, meter);
         let mut events = Events::with_capacity(1024);
         let mut scratch = vec![0; SCRATCH_BYTES];

@@ -12,28 +12,28 @@ use crate::measure::Meter;
 const STALL: Duration = Duration::from_secs(10);
 
 /// An event, and the packet that must come back.
-pub(in crate::server) struct Question {
+pub(crate) struct Question {
     frame: Vec<u8>,
     answer: Vec<u8>,
 }
 
 impl Question {
     /// An event that comes back as an event.
-    pub(in crate::server) fn echo(payload_bytes: usize) -> Self {
+    pub(crate) fn echo(payload_bytes: usize) -> Self {
         let text = "x".repeat(payload_bytes);
         let packet = format!(r#"2["echo","{text}"]"#);
         Self { frame: frame::text(&format!("4{packet}")), answer: packet.into_bytes() }
     }
 
     /// An event that is acknowledged with what it brought.
-    pub(in crate::server) fn ask(payload_bytes: usize) -> Self {
+    pub(crate) fn ask(payload_bytes: usize) -> Self {
         let text = "x".repeat(payload_bytes);
         let frame = frame::text(&format!(r#"427["ask","{text}"]"#));
         Self { frame, answer: format!(r#"37["{text}"]"#).into_bytes() }
     }
 
     /// An event that comes back to every client.
-    pub(in crate::server) fn news(payload_bytes: usize) -> Self {
+    pub(crate) fn news(payload_bytes: usize) -> Self {
         let text = "x".repeat(payload_bytes);
         let packet = format!(r#"2["news","{text}"]"#);
         Self { frame: frame::text(&format!("4{packet}")), answer: packet.into_bytes() }
@@ -52,12 +52,7 @@ impl Question {
 /// # Errors
 ///
 /// Fails on a wrong answer, a lost connection, or when nothing is answered for ten seconds.
-pub(in crate::server) fn ask_on(
-    crowd: &mut Crowd,
-    question: &Question,
-    plan: Plan,
-    meter: &Meter,
-) -> anyhow::Result<Outcome> {
+pub(crate) fn ask_on(crowd: &mut Crowd, question: &Question, plan: Plan, meter: &Meter) -> anyhow::Result<Outcome> {
     let mut stopwatch = Stopwatch::start(plan, meter);
     let mut answered: Vec<usize> = (0..crowd.count()).collect();
     let (mut in_flight, mut round_trips) = (0_usize, 0_u64);
@@ -92,7 +87,7 @@ pub(in crate::server) fn ask_on(
 /// # Errors
 ///
 /// Fails on a wrong answer, a lost connection, or when nothing is answered for ten seconds.
-pub(in crate::server) fn ask_each_once(crowd: &mut Crowd, question: &Question) -> anyhow::Result<()> {
+pub(crate) fn ask_each_once(crowd: &mut Crowd, question: &Question) -> anyhow::Result<()> {
     const AT_A_TIME: usize = 64;
     let (mut asked, mut answered) = (0, 0);
     let mut last_answer = Instant::now();
@@ -121,12 +116,7 @@ pub(in crate::server) fn ask_each_once(crowd: &mut Crowd, question: &Question) -
 /// # Errors
 ///
 /// Fails on a wrong answer, a lost connection, or when nothing arrives for ten seconds.
-pub(in crate::server) fn tell_all(
-    crowd: &mut Crowd,
-    question: &Question,
-    plan: Plan,
-    meter: &Meter,
-) -> anyhow::Result<Outcome> {
+pub(crate) fn tell_all(crowd: &mut Crowd, question: &Question, plan: Plan, meter: &Meter) -> anyhow::Result<Outcome> {
     let mut stopwatch = Stopwatch::start(plan, meter);
     let mut deliveries = 0_u64;
     let mut sender = 0;

@@ -21,7 +21,7 @@ use crate::client::{Client, ClientError, write_end, write_payload};
 use crate::clock;
 use crate::net::stream::{Outgoing, Stream};
 use crate::route::edits::{self, Facts};
-use crate::stats::Flight;
+use crate::stats::{Count, Flight};
 use crate::upstream::endpoint::{Endpoint, Load};
 use crate::worker::Worker;
 
@@ -54,6 +54,12 @@ pub(super) async fn relay(
 ) -> Result<Served, Error> {
     log.answered(endpoint, response.status);
     if response.status == 101 {
+        // A 101 that nobody asked for would turn the rest of the connection into somebody else's bytes.
+        if !request.upgrade {
+            request.flight.iter().for_each(Flight::denied);
+            worker.shared.listeners[client.origin().listener].connections.counters().add(Count::DeniedResponses, 1);
+            return Err(Failure::Malformed(HeadError::FirstLine).into());
+        }
         return upgrade(worker, request, response, load, endpoint, log);
     }
     if request.upgrade {
@@ -265,11 +271,6 @@ fn upgrade(
     endpoint: &Arc<Endpoint>,
     log: &mut Exchange,
 ) -> Result<Served, Error> {
-    // A 101 that nobody asked for would turn the rest of the connection into somebody else's bytes.
-    if !request.upgrade {
-        request.flight.iter().for_each(Flight::denied);
-        return Err(Failure::Malformed(HeadError::FirstLine).into());
-    }
     let mut slots = Slots::new();
     let mut head = Vec::with_capacity(response.head_bytes);
     match ResponseHead::parse(&response.stream.input()[..response.head_bytes], request.method, &mut slots) {

@@ -138,13 +138,13 @@ fn frontend(listener: &ListenerRow, snapshot: &Snapshot, iid: usize) -> Row {
         ("bin", Count::BytesIn),
         ("bout", Count::BytesOut),
         ("dreq", Count::Denied),
+        ("dresp", Count::DeniedResponses),
         ("dcon", Count::DeniedConnections),
         ("ereq", Count::RequestErrors),
         ("intercepted", Count::AnsweredHere),
     ] {
         row.set_count(column, &listener.totals, count);
     }
-    row.set("dresp", 0);
     row.set("dses", 0);
     row.set("rate_lim", 0);
     row.set_rate(listener.connection_rate);

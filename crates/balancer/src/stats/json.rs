@@ -36,6 +36,7 @@ fn listener(row: &ListenerRow) -> Value {
         "bytes_in": row.totals.get(Count::BytesIn),
         "bytes_out": row.totals.get(Count::BytesOut),
         "denied": row.totals.get(Count::Denied),
+        "denied_responses": row.totals.get(Count::DeniedResponses),
         "proxy_refusals": row.proxy_refusals,
         "request_errors": row.totals.get(Count::RequestErrors),
         "answered_here": row.totals.get(Count::AnsweredHere),

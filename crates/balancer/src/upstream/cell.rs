@@ -87,3 +87,13 @@ impl Cell {
 pub(super) fn load_of(rank: u64) -> u32 {
     (rank >> MOVE_BITS) as u32
 }
+
+/// Returns the part of a [rank](Cell::rank) that is the smaller the longer the load has not changed.
+pub(super) fn move_of(rank: u64) -> u64 {
+    rank & ((1 << MOVE_BITS) - 1)
+}
+
+/// Returns the highest [rank](Cell::rank) that endpoints of this load can have.
+pub(super) fn last_rank_of(load: u32) -> u64 {
+    u64::from(load) << MOVE_BITS | ((1 << MOVE_BITS) - 1)
+}

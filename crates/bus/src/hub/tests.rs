@@ -177,3 +177,17 @@ proptest! {
         prop_assert_eq!(hub.len(), model.len());
     }
 }
+
+#[test]
+fn a_later_socket_of_an_id_stays() {
+    let hub = Hub::new();
+    let insert = |id: &str, socket: u32| hub.insert_over(id, socket, &rooms(&["red", id]), |other| *other < socket);
+    assert_eq!(insert("a", 2), (true, None));
+    assert_eq!(insert("a", 1), (false, None));
+    assert_eq!(hub.get("a"), Some(2));
+    assert_eq!(insert("a", 3), (true, Some(2)));
+    assert_eq!(hub.select(&targets(&["red"], &[])), [3]);
+    assert_eq!(hub.remove_if("a", |socket| *socket == 2), None);
+    assert_eq!(hub.remove_if("a", |socket| *socket == 3), Some(rooms(&["a", "red"])));
+    assert!(hub.is_empty() && hub.room_names().is_empty());
+}

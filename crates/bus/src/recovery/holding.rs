@@ -6,45 +6,48 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Stamp;
+use super::replay::MAX_MISTAKEN;
 use crate::log::{Lease, Offset, Progress};
-use crate::node::NodeId;
-use crate::recovery::Stamp;
 use crate::target::Room;
 
-/// The longest text of a client, in bytes, that is remembered as one which it takes for an offset.
-const MAX_MISTAKEN: usize = 1024;
-
-/// How many different such texts one connection may have. With more, a client whose last event was one of them gets a fresh
-/// session.
+/// How many different texts one connection may take for offsets. With more, a client whose last event was one of them gets a
+/// fresh session.
 const MAX_TEXTS: usize = 256;
 
-/// A session that this node holds. The socket keeps it, and tells it of each event. Clones are the same.
+/// A session that this node holds. The socket keeps it, and asks it about each event. Clones are the same.
 #[derive(Clone)]
 pub struct Holding(Arc<Inner>);
 
 struct Inner {
+    serial: u64,
     id: Room,
     secret: Arc<str>,
     lease: Lease,
     track: Mutex<Track>,
 }
 
-#[derive(Default)]
 struct Track {
     progress: Progress,
-    /// The client has, or will not get, everything up to here.
+    /// The client has everything up to here, or it is not its concern.
     done: Offset,
+    /// The offset that the client brought from an earlier session, if it is behind the beginning of this one: until there is
+    /// an event there, it says nothing.
+    stale: Option<Offset>,
     /// The texts that the client has taken for offsets, by their hashes.
     texts: HashSet<u64>,
-    /// Whether there were too many of them, or one came again: it says no more where the client is.
+    /// Whether one of them came again, or there were too many: they do not say any more where the client is.
     is_ambiguous: bool,
 }
 
 impl Holding {
-    pub(super) fn new(id: Room, secret: Arc<str>, lease: Lease, progress: Progress) -> Self {
-        let done = progress.start.max(progress.sent).unwrap_or_default();
-        let track = Track { progress, done, ..Track::default() };
-        Self(Arc::new(Inner { id, secret, lease, track: Mutex::new(track) }))
+    pub(super) fn new(serial: u64, id: Room, secret: Arc<str>, lease: Lease, progress: Progress) -> Self {
+        let done = progress.start.unwrap_or_default();
+        let texts = progress.mistaken.iter().map(|(text, _)| hash(text)).collect();
+        let brought = progress.mistaken.as_ref().and_then(|(text, _)| text.parse().ok());
+        let stale = brought.filter(|brought| *brought > done);
+        let track = Mutex::new(Track { progress, done, stale, texts, is_ambiguous: false });
+        Self(Arc::new(Inner { serial, id, secret, lease, track }))
     }
 
     /// Returns the public id of the socket.
@@ -57,26 +60,18 @@ impl Holding {
         &self.0.secret
     }
 
-    /// Returns the name of this node.
-    pub fn node(&self) -> &NodeId {
-        &self.0.lease.node
-    }
-
     /// Returns which holder this is: 1 for the first, and more for each that took the session over.
     pub fn epoch(&self) -> u64 {
         self.0.lease.epoch
     }
 
-    pub(super) fn lease(&self) -> &Lease {
-        &self.0.lease
-    }
-
     /// Notes that an event is about to be sent to the client, and returns with what stamp; `None` if it must not be sent,
     /// since the client has it.
     ///
-    /// To be called for each event that is not volatile, as soon as it reaches a socket that is not held back, or is
-    /// released, and before it is tried to send it: what is sent to a connection that is already dead counts too.
-    /// The stamp that is returned is another one only for what was held back.
+    /// To be called for each event, in their order, as soon as it reaches a socket that is not held back, or is released,
+    /// and before it is tried to send it: what is sent to a connection that is already dead counts too. The stamp that is
+    /// returned is another one only for what is not in the log, and seldom: behind what was held back, and on a node that is
+    /// behind what the client has.
     pub fn admit(&self, stamp: Stamp) -> Option<Stamp> {
         let mut track = self.lock();
         match stamp {
@@ -86,47 +81,64 @@ impl Holding {
             Stamp::Own(offset) => {
                 track.done = offset;
                 track.progress.sent = Some(offset);
+                if track.stale.is_some_and(|stale| stale <= offset) {
+                    track.stale = None;
+                    track.progress.mistaken = None;
+                }
                 Some(stamp)
             }
         }
     }
 
-    /// Notes that an event without an offset is about to be sent whose last argument is this text: the client takes it for
+    /// Notes that an event without a stamp is about to be sent whose last argument is this text: the client takes it for
     /// its offset.
     pub fn mistake(&self, text: &str) {
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        let hash = hasher.finish();
         let mut track = self.lock();
         let before = track.progress.sent;
-        let is_same = track.progress.mistaken.as_ref().is_some_and(|(last, sent)| last == text && *sent == before);
-        if is_same {
+        if track.progress.mistaken.as_ref().is_some_and(|(last, sent)| last == text && *sent == before) {
             return;
         }
-        // One that was sent before: which of both the client has seen last is not known.
-        let is_new = track.texts.len() < MAX_TEXTS && track.texts.insert(hash);
-        track.is_ambiguous |= track.texts.len() >= MAX_TEXTS;
-        let is_clear = is_new && !track.is_ambiguous && text.len() <= MAX_MISTAKEN;
+        // Of one that was sent before, with something in between, nobody knows which of both the client has seen last.
+        let is_new = track.texts.len() < MAX_TEXTS && track.texts.insert(hash(text));
+        track.is_ambiguous |= !is_new;
+        track.stale = None;
+        let is_clear = !track.is_ambiguous && text.len() <= MAX_MISTAKEN;
         track.progress.mistaken = is_clear.then(|| (text.to_owned(), before));
     }
 
-    /// Returns how far the client is, if everything up to `as_of` has reached its socket.
-    pub(super) fn progress(&self, as_of: Option<Offset>) -> Progress {
-        Progress { as_of, ..self.lock().progress.clone() }
+    pub(super) fn serial(&self) -> u64 {
+        self.0.serial
     }
 
-    /// Notes what the client gets before everything else, and up to where that reaches.
+    pub(super) fn lease(&self) -> &Lease {
+        &self.0.lease
+    }
+
+    /// Returns how far the client is, if everything up to `as_of` has reached its socket. While the socket lives, a text that
+    /// is no offset is left out: it may be sent again, and the node die before that is saved.
+    pub(super) fn progress(&self, as_of: Option<Offset>, is_last: bool) -> Progress {
+        let mut progress = Progress { as_of, ..self.lock().progress.clone() };
+        let is_safe = |text: &str| is_last || text.parse::<Offset>().is_ok();
+        progress.mistaken = progress.mistaken.filter(|(text, _)| is_safe(text));
+        progress
+    }
+
+    /// Notes what the client gets before everything else, and up to where it has everything then.
     pub(super) fn replayed(&self, last: Option<Offset>, upto: Offset) {
         let mut track = self.lock();
-        if last.is_some() {
-            track.progress.sent = last;
-        }
+        track.progress.sent = last.or(track.progress.sent);
         track.done = track.done.max(upto);
     }
 
     fn lock(&self) -> MutexGuard<'_, Track> {
         self.0.track.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl PartialEq for Holding {
@@ -141,5 +153,95 @@ impl fmt::Debug for Holding {
     /// Leaves the secret out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Holding").field("id", &self.0.id).field("epoch", &self.0.lease.epoch).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery::replay;
+
+    fn at(millis: u64) -> Offset {
+        Offset { millis, counter: 0 }
+    }
+
+    fn holding(progress: Progress) -> Holding {
+        Holding::new(1, "id".into(), "secret".into(), Lease { node: "a".into(), epoch: 1 }, progress)
+    }
+
+    #[test]
+    fn an_event_of_the_log_is_sent_once_and_in_order() {
+        let holding = holding(replay::begin(Some(at(10)), None));
+        for (stamp, expected) in [
+            (Stamp::None, Some(Stamp::None)),
+            (Stamp::Own(at(10)), None),
+            (Stamp::Last(at(10)), Some(Stamp::Last(at(10)))),
+            (Stamp::Own(at(12)), Some(Stamp::Own(at(12)))),
+            (Stamp::Own(at(12)), None),
+            (Stamp::Own(at(11)), None),
+            // A client's offset never moves back.
+            (Stamp::Last(at(11)), Some(Stamp::Last(at(12)))),
+            (Stamp::Last(at(15)), Some(Stamp::Last(at(15)))),
+            (Stamp::Own(at(14)), Some(Stamp::Own(at(14)))),
+        ] {
+            assert_eq!(holding.admit(stamp), expected, "{stamp:?}");
+        }
+        assert_eq!(holding.progress(Some(at(20)), true).sent, Some(at(14)));
+        holding.replayed(None, at(30));
+        assert_eq!((holding.admit(Stamp::Own(at(30))), holding.progress(None, true).sent), (None, Some(at(14))));
+        holding.replayed(Some(at(33)), at(35));
+        assert_eq!((holding.admit(Stamp::Own(at(35))), holding.progress(None, true).sent), (None, Some(at(33))));
+    }
+
+    #[test]
+    fn a_text_says_where_the_client_is_unless_it_came_twice() {
+        let holding = holding(replay::begin(Some(at(10)), None));
+        let mistaken = || holding.progress(None, true).mistaken;
+        holding.mistake("hi");
+        assert_eq!(mistaken(), Some(("hi".to_owned(), None)));
+        assert_eq!(holding.progress(None, false).mistaken, None);
+        holding.admit(Stamp::Own(at(12)));
+        assert_eq!(mistaken(), Some(("hi".to_owned(), None)), "events behind it may not have arrived");
+        holding.mistake("ho");
+        holding.mistake("ho");
+        assert_eq!(mistaken(), Some(("ho".to_owned(), Some(at(12)))));
+        holding.admit(Stamp::Own(at(13)));
+        holding.mistake("hi");
+        assert_eq!(mistaken(), None);
+        holding.mistake("something else");
+        assert_eq!(mistaken(), None);
+    }
+
+    #[test]
+    fn texts_are_bounded() {
+        let long = holding(replay::begin(Some(at(10)), None));
+        long.mistake(&"x".repeat(MAX_MISTAKEN + 1));
+        assert_eq!(long.progress(None, true).mistaken, None);
+        let many = holding(replay::begin(Some(at(10)), None));
+        (0..MAX_TEXTS).for_each(|text| many.mistake(&text.to_string()));
+        assert!(many.progress(None, true).mistaken.is_some());
+        many.mistake("one more");
+        assert_eq!((many.progress(None, true).mistaken, many.lock().texts.len()), (None, MAX_TEXTS));
+    }
+
+    #[test]
+    fn an_offset_from_before_becomes_one_of_this_session() {
+        let holding = holding(replay::begin(Some(at(10)), Some("15-0")));
+        let from = |brought| replay::from(&holding.progress(Some(at(11)), true), Some(brought));
+        assert_eq!(from("15-0"), Some(at(11)));
+        assert!(holding.progress(None, false).mistaken.is_some());
+        holding.admit(Stamp::Own(at(12)));
+        assert_eq!((from("15-0"), from("12-0")), (Some(at(10)), Some(at(12))));
+        holding.admit(Stamp::Own(at(15)));
+        assert_eq!((from("15-0"), from("12-0")), (Some(at(15)), Some(at(12))));
+        // A text of the application that looks like an offset is none.
+        holding.mistake("2024-05");
+        holding.admit(Stamp::Own(at(3000)));
+        assert_eq!(from("2024-05"), Some(at(15)));
+    }
+
+    #[test]
+    fn the_secret_is_not_shown() {
+        assert!(!format!("{:?}", holding(Progress::default())).contains("secret"));
     }
 }

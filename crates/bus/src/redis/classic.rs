@@ -347,7 +347,7 @@ pub(in crate::redis) fn plain(arguments: &Arguments) -> Result<Vec<Value>, BusEr
     Ok(list)
 }
 
-fn unfold(value: &mut Value, attachments: &[Bytes]) {
+pub(in crate::redis) fn unfold(value: &mut Value, attachments: &[Bytes]) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| unfold(item, attachments)),
         Value::Object(object) => {

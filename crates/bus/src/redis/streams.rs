@@ -8,10 +8,14 @@
 
 pub(super) mod entry;
 mod feed;
-mod health;
+mod history;
+mod log;
 pub(super) mod names;
+mod patience;
 mod reader;
-mod repeats;
+mod session;
+mod sessions;
+mod trouble;
 mod writer;
 
 use std::fmt;
@@ -30,12 +34,17 @@ use super::message;
 use super::{Address, Kept};
 use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 use crate::envelope::Message;
+use crate::health::{Health, Meter};
+use crate::log::Log;
 use crate::node::NodeId;
+use crate::recovery::{Repeats, TailBounds};
 use feed::{Feed, Member, give};
-use health::Counts;
+use history::History;
+use log::StreamsLog;
 use names::Names;
+use patience::Patient;
 use reader::Reader;
-use repeats::Repeats;
+use sessions::Sessions;
 use writer::Writer;
 
 /// How long Redis may take to confirm what is published. A Redis that stands still for less causes no repeats.
@@ -54,9 +63,15 @@ pub struct StreamsOptions {
     pub channel_prefix: String,
     /// With what the keys of sessions begin, `sessionKeyPrefix` in Node's adapter; `sio:session:`.
     pub session_prefix: String,
+    /// Whether requests and their answers take channels of shards, `useShardedPubSub` in Node's adapter; no. Needs Redis 7,
+    /// and the same choice at all nodes.
+    pub sharded_pubsub: bool,
     /// About how many entries a stream keeps, `maxLen` in Node's adapter; 10,000. A client that was away for more gets a
     /// fresh session. Each costs its bytes and about 50 more in Redis.
     pub max_len: u64,
+    /// How many bytes of the latest events of each namespace stay in memory when clients recover; 16 MiB. A client that
+    /// missed more is served from Redis.
+    pub max_remembered_bytes: usize,
     /// How many messages may wait for Redis, for each stream and for the channels; 10,000. When more wait, publishing fails
     /// with [`BusError::Full`].
     pub max_queued: usize,
@@ -72,7 +87,9 @@ impl Default for StreamsOptions {
             stream_count: 1,
             channel_prefix: "socket.io".to_owned(),
             session_prefix: "sio:session:".to_owned(),
+            sharded_pubsub: false,
             max_len: 10_000,
+            max_remembered_bytes: 16 * 1024 * 1024,
             max_queued: 10_000,
             max_queued_bytes: 64 * 1024 * 1024,
         }
@@ -82,6 +99,10 @@ impl Default for StreamsOptions {
 impl StreamsOptions {
     pub(crate) fn names(&self) -> Names {
         Names::new(&self.stream, self.stream_count, &self.channel_prefix)
+    }
+
+    fn how(&self) -> How {
+        if self.sharded_pubsub { How::Shard } else { How::Channel }
     }
 }
 
@@ -103,6 +124,8 @@ struct Shared {
     streams: Arc<StreamSet>,
     writers: Vec<Writer>,
     channels: Connections,
+    /// For sessions and the past.
+    keeping: Patient,
     /// Whether nodes get back their own messages.
     has_log: Arc<AtomicBool>,
     /// Readers end when it is dropped.
@@ -113,7 +136,7 @@ struct Shared {
 struct StreamSet {
     names: Names,
     feeds: Vec<Arc<Feed>>,
-    counts: Arc<Counts>,
+    meter: Arc<Meter>,
 }
 
 struct StreamsLink {
@@ -138,38 +161,42 @@ impl Streams {
     pub async fn connect_with(url: &str, options: StreamsOptions) -> Result<Self, BusError> {
         let address = Address::parse(url)?;
         let writing = Kept::connect_with(address.clone(), Some(WRITE_TIMEOUT)).await.map_err(failed)?;
-        let counts = Arc::new(Counts::default());
+        let keeping = Patient(Kept::connect(address.clone()).await.map_err(failed)?);
+        let meter = Arc::new(Meter::default());
         let has_log = Arc::new(AtomicBool::new(false));
         let (alive, gone) = watch::channel(());
         let names = options.names();
         let (mut feeds, mut writers, mut readers) = (Vec::new(), Vec::new(), Vec::new());
         for stream in names.all() {
-            let end = reader::info(&mut writing.clone(), &stream).await.map_err(failed)?.last;
-            let feed = Arc::new(Feed::new(end));
+            let info = reader::info(&mut writing.clone(), &stream).await.map_err(failed)?;
+            let feed = Arc::new(Feed::new(info.last));
             let bounds = (options.max_queued, options.max_queued_bytes);
             let writer =
-                Writer::start(stream.clone(), options.max_len, bounds, writing.clone(), feed.clone(), counts.clone());
+                Writer::start(stream.clone(), options.max_len, bounds, writing.clone(), feed.clone(), meter.clone());
             let connection = Kept::connect_with(address.clone(), Some(reader::RESPONSE_TIMEOUT)).await;
             readers.push(Reader {
                 stream,
                 connection: connection.map_err(failed)?,
                 feed: feed.clone(),
-                counts: counts.clone(),
+                meter: meter.clone(),
                 has_log: has_log.clone(),
-                repeats: Repeats::default(),
+                past: keeping.clone(),
+                repeats: Repeats::new(reader::MAX_PUBLISHERS),
+                noted: info.last,
+                seen: info.is_counted().then_some(info.added),
             });
             feeds.push(feed);
             writers.push(writer);
         }
-        let streams = Arc::new(StreamSet { names, feeds, counts });
+        let streams = Arc::new(StreamSet { names, feeds, meter });
         let hears = streams.clone();
         let hear = move |channel: &str, bytes: Bytes| hears.hear(channel, &bytes);
         let bounds = Bounds { messages: options.max_queued, bytes: options.max_queued_bytes };
-        let channels = Connections::open(address, bounds, Arc::default(), Arc::new(hear)).await?;
+        let channels = Connections::open(address, bounds, streams.meter.clone(), Arc::new(hear)).await?;
         for reader in readers {
             tokio::spawn(reader.run(gone.clone()));
         }
-        Ok(Self(Arc::new(Shared { options, streams, writers, channels, has_log, _alive: alive })))
+        Ok(Self(Arc::new(Shared { options, streams, writers, channels, keeping, has_log, _alive: alive })))
     }
 }
 
@@ -183,11 +210,32 @@ impl Adapter for Streams {
     fn join(&self, namespace: &str, node: NodeId, receiver: Arc<dyn Receiver>) -> Result<Box<dyn Link>, BusError> {
         let names = &self.0.streams.names;
         let channels = [names.public(namespace), names.private(namespace, &node)];
-        let listens: Vec<_> = channels.into_iter().map(|name| Subscription::new(How::Channel, name)).collect();
+        let listens: Vec<_> = channels.into_iter().map(|name| Subscription::new(self.0.options.how(), name)).collect();
         listens.iter().for_each(|subscription| self.0.channels.want(subscription.clone()));
         let member = Arc::new(Member { namespace: namespace.into(), node, receiver });
         self.0.streams.feed(namespace).join(member.clone());
         Ok(Box::new(StreamsLink { shared: self.0.clone(), member, listens }))
+    }
+
+    fn health(&self) -> Health {
+        let Shared { writers, channels, .. } = &*self.0;
+        let mut health = channels.health();
+        health.queued += writers.iter().map(|writer| writer.len() as u64).sum::<u64>();
+        health
+    }
+
+    fn log(&self, retention: Duration) -> Option<Arc<dyn Log>> {
+        let Shared { options, streams, keeping, has_log, .. } = &*self.0;
+        has_log.store(true, Ordering::Relaxed);
+        let entries = usize::try_from(options.max_len).unwrap_or(usize::MAX);
+        // Longer than sessions: what is known of one may be of its last refresh.
+        let time = retention.saturating_add(retention / 2);
+        let bounds = TailBounds { time, entries, bytes: options.max_remembered_bytes };
+        streams.feeds.iter().for_each(|feed| feed.remember(bounds));
+        let history = History { connection: keeping.clone(), meter: streams.meter.clone() };
+        let prefix = options.session_prefix.as_str().into();
+        let sessions = Sessions { connection: keeping.clone(), prefix, retention };
+        Some(Arc::new(StreamsLog { streams: streams.clone(), history, sessions }))
     }
 }
 
@@ -199,9 +247,9 @@ impl StreamsLink {
         confirm: Option<oneshot::Sender<Result<(), BusError>>>,
     ) -> Result<(), BusError> {
         let Member { namespace, node, .. } = &*self.member;
-        let Shared { streams, writers, channels, .. } = &*self.shared;
+        let Shared { options, streams, writers, channels, .. } = &*self.shared;
         let Some(written) = message::write(message)? else { return Ok(()) };
-        if is_kept(message) {
+        if is_kept(to, message) {
             let (kind, node, namespace) = (written.kind, node.clone(), namespace.clone());
             let index = streams.names.index(&namespace);
             let entry = writer::Entry { node, namespace, kind, data: entry::data(written), confirm };
@@ -212,20 +260,22 @@ impl StreamsLink {
             To::Node(to) => streams.names.private(namespace, to),
         };
         let bytes = written.to_msgpack(node, namespace)?;
-        channels.publish(Published { channel, bytes, is_shard: false, taken: None })
+        channels.publish(Published { channel, bytes, is_shard: options.sharded_pubsub, taken: None })
     }
 }
 
-/// Says whether a message goes through the stream. The others are of use for an instant only.
-fn is_kept(message: &Message) -> bool {
-    matches!(
+/// Says whether a message goes through the stream. The others are of use for an instant only, and so is what is for one
+/// node.
+fn is_kept(to: To<'_>, message: &Message) -> bool {
+    let is_lasting = matches!(
         message,
         Message::Broadcast { request: None, .. }
             | Message::Join { .. }
             | Message::Leave { .. }
             | Message::Disconnect { .. }
             | Message::Fence { .. }
-    )
+    );
+    is_lasting && to == To::All
 }
 
 impl Link for StreamsLink {
@@ -234,7 +284,7 @@ impl Link for StreamsLink {
     }
 
     fn publish_confirmed(&self, to: To<'_>, message: Message) -> BoxFuture<'static, Result<(), BusError>> {
-        if !is_kept(&message) {
+        if !is_kept(to, &message) {
             return std::future::ready(self.send(to, &message, None)).boxed();
         }
         let (confirm, confirmed) = oneshot::channel();
@@ -250,8 +300,8 @@ impl Link for StreamsLink {
         async {
             // Who asks before it listens hears no answer.
             self.shared.channels.confirmed(&self.listens).await?;
-            let (Shared { streams, channels, .. }, namespace) = (&*self.shared, &self.member.namespace);
-            let listeners = channels.listeners(&streams.names.public(namespace), How::Channel).await?;
+            let (Shared { options, streams, channels, .. }, namespace) = (&*self.shared, &self.member.namespace);
+            let listeners = channels.listeners(&streams.names.public(namespace), options.how()).await?;
             // One of them is the connection of this process, which may serve several nodes.
             let own = streams.feed(namespace).members(namespace).len();
             Ok(Peers::Count(listeners.saturating_sub(1) + own.saturating_sub(1)))
@@ -283,7 +333,7 @@ impl StreamSet {
         if members.is_empty() {
             return;
         }
-        self.counts.received.fetch_add(1, Ordering::Relaxed);
+        self.meter.received.add(1);
         match message::read_whole(bytes) {
             Ok((node, of, message)) if of == namespace => give(&members, &node, message, None, false),
             Ok(_) => self.drop_malformed(channel, "it is of another namespace"),
@@ -292,7 +342,7 @@ impl StreamSet {
     }
 
     fn drop_malformed(&self, channel: &str, error: &(impl fmt::Display + ?Sized)) {
-        self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+        self.meter.malformed.add(1);
         tracing::debug!(channel, %error, "a message of the bus is dropped");
     }
 }

@@ -196,7 +196,7 @@ impl Session {
             return Err(SendError::Closed);
         }
         let leaves = match self.carrier {
-            Carrier::Polling => self.get_waits && self.answer.is_none() && self.outbox.is_empty(),
+            Carrier::Polling => self.is_waited_for() && self.outbox.is_empty(),
             Carrier::Websocket { blocked } => !blocked,
         };
         if leaves && self.outbox.has_room(&self.config, messages) {
@@ -209,6 +209,9 @@ impl Session {
     /// Takes a packet that came on the transport; returns whether its data is for the application.
     pub fn handle_packet(&mut self, kind: PacketType, now: Instant) -> bool {
         if self.phase != Phase::Open {
+            if kind == PacketType::Close {
+                self.handle_close_packet();
+            }
             return false;
         }
         match (kind, self.version) {

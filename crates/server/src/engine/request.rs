@@ -15,7 +15,8 @@ use super::error::{ConnectionError, Context, ErrorCode};
 use super::handshake::{Facts, Handshake};
 use super::query::Pairs;
 use super::respond::{self, Answer};
-use super::{Engine, RemoteAddr, Secure, websocket};
+use super::websocket::Asked;
+use super::{Engine, RemoteAddr, Secure};
 
 /// The parameters of a request.
 pub(super) struct Query<'a> {
@@ -78,7 +79,7 @@ impl<A: Application> Engine<A> {
         &self,
         parts: &Parts,
         query: &Query<'_>,
-        upgrade: bool,
+        asked: Option<Asked>,
     ) -> Result<Purpose<A::Receiver>, Refusal> {
         if !self.0.options.offers(query.transport) {
             return Err(Refusal::new(ErrorCode::UnknownTransport, Context::None));
@@ -90,7 +91,7 @@ impl<A: Application> Engine<A> {
             if closed {
                 return Err(unknown());
             }
-            if !upgrade && transport != query.transport {
+            if asked.is_none() && transport != query.transport {
                 return Err(Refusal::new(ErrorCode::BadRequest, Context::TransportMismatch));
             }
             if entry.core.version != query.version {
@@ -98,10 +99,10 @@ impl<A: Application> Engine<A> {
             }
             return Ok(Purpose::Session(entry));
         }
-        if parts.method != Method::GET {
+        if parts.method != Method::GET && asked != Some(Asked::Connect) {
             return Err(Refusal::new(ErrorCode::BadHandshakeMethod, Context::None));
         }
-        if (query.transport == Transport::Websocket) != upgrade {
+        if (query.transport == Transport::Websocket) != asked.is_some() {
             return Err(Refusal::new(ErrorCode::BadRequest, Context::TransportHandshakeError));
         }
         Ok(Purpose::Open)
@@ -121,7 +122,7 @@ impl<A: Application> Engine<A> {
     }
 
     /// Tells the hook of a refusal and makes the answer.
-    pub(super) fn refuse(&self, parts: &Parts, query: &Query<'_>, upgrade: bool, refusal: Refusal) -> Answer {
+    pub(super) fn refuse(&self, parts: &Parts, query: &Query<'_>, asked: Option<Asked>, refusal: Refusal) -> Answer {
         let words = refusal.message.unwrap_or_else(|| refusal.code.message().to_owned());
         tracing::debug!(code = refusal.code.number(), context = %refusal.context, "a request was refused");
         if let Some(hook) = self.0.hooks.connection_error() {
@@ -132,8 +133,8 @@ impl<A: Application> Engine<A> {
                 request: Arc::new(handshake(parts, query)),
             });
         }
-        if upgrade {
-            return respond::refused_upgrade(words);
+        if let Some(asked) = asked {
+            return respond::refused_upgrade(asked, words);
         }
         let status = match refusal.code {
             ErrorCode::Forbidden => StatusCode::FORBIDDEN,
@@ -155,9 +156,4 @@ pub(super) fn handshake(parts: &Parts, query: &Query<'_>) -> Handshake {
         base64: query.base64,
     };
     Handshake::new(&parts.uri, &parts.headers, facts)
-}
-
-/// Returns whether a request asks for a WebSocket.
-pub(super) fn is_upgrade(parts: &Parts) -> bool {
-    websocket::is_upgrade(&parts.headers)
 }

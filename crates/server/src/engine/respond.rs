@@ -13,6 +13,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use limpet_proto::engineio::error::{JSON_CONTENT_TYPE, RAW_CONTENT_TYPE};
 
+use super::websocket::Asked;
+
 /// What the engine answers with.
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -37,10 +39,12 @@ pub(super) fn refusal(status: StatusCode, code: u8, message: &str) -> Answer {
     with_body(status, JSON_CONTENT_TYPE, body)
 }
 
-/// Makes the answer that refuses an upgrade: the words alone, and the end of the connection.
-pub(super) fn refused_upgrade(message: String) -> Answer {
+/// Makes the answer that refuses a WebSocket: the words alone, and the end of a connection that asked to become one.
+pub(super) fn refused_upgrade(asked: Asked, message: String) -> Answer {
     let mut answer = with_body(StatusCode::BAD_REQUEST, RAW_CONTENT_TYPE, message);
-    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if asked == Asked::Upgrade {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     answer
 }
 

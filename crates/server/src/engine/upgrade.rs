@@ -1,12 +1,12 @@
 //! Decides how a request for a WebSocket becomes the task of one.
 //!
 //! The answer goes out first. When hyper has let go of the connection, its socket is taken out of hyper's wrappers, so
-//! that nothing of the HTTP connection stays in memory.
+//! that nothing of the HTTP connection stays in memory. A stream of HTTP/2 stays hyper's.
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use limpet_proto::engineio::{Transport, Version};
@@ -19,7 +19,7 @@ use super::error::{Context, ErrorCode};
 use super::handshake::Handshake;
 use super::request::{self, Purpose, Query, Refusal};
 use super::respond::{self, Answer};
-use super::websocket::{self, Socket};
+use super::websocket::{self, Asked, Socket};
 use super::{Engine, Sid};
 
 /// What a WebSocket is for.
@@ -32,6 +32,7 @@ enum Target<R> {
 
 /// What was agreed on a WebSocket.
 struct Terms {
+    asked: Asked,
     version: Version,
     deflate_from: Option<usize>,
 }
@@ -43,13 +44,14 @@ impl<A: Application> Engine<A> {
         parts: &mut Parts,
         query: &Query<'_>,
         purpose: Purpose<A::Receiver>,
+        asked: Asked,
     ) -> Result<Answer, Refusal> {
         let offered = self.0.options.per_message_deflate;
-        let accepted = match websocket::accept(&parts.method, parts.version, &parts.headers, offered.is_some()) {
+        let accepted = match websocket::accept(asked, parts, offered.is_some()) {
             Ok(accepted) => accepted,
             Err(bad) => {
                 tracing::debug!(reason = bad.message(), "a malformed request for a WebSocket");
-                let mut answer = respond::refused_upgrade(bad.message().to_owned());
+                let mut answer = respond::refused_upgrade(asked, bad.message().to_owned());
                 answer.headers_mut().insert("sec-websocket-version", HeaderValue::from_static("13"));
                 return Ok(answer);
             }
@@ -68,7 +70,7 @@ impl<A: Application> Engine<A> {
             Purpose::Session(entry) => (false, Target::Candidate(entry)),
         };
         let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(bad_request)?;
-        let terms = Terms { version: query.version, deflate_from: offered.filter(|_| accepted.deflates) };
+        let terms = Terms { asked, version: query.version, deflate_from: offered.filter(|_| accepted.deflates) };
         let engine = self.clone();
         tokio::spawn(async move {
             // An error says that the client has gone away before the answer.
@@ -76,13 +78,13 @@ impl<A: Application> Engine<A> {
                 engine.serve(upgraded, target, &terms).await;
             }
         });
-        let mut answer = respond::empty(StatusCode::SWITCHING_PROTOCOLS);
+        let mut answer = respond::empty(asked.status());
         *answer.headers_mut() = accepted.headers;
         self.0.hooks.change_headers(is_initial, answer.headers_mut(), &parts.headers);
         Ok(answer)
     }
 
-    /// Takes the socket out of hyper's wrappers. A TLS stream or the like stays in them.
+    /// Takes the socket out of hyper's wrappers. A TLS stream, a stream of HTTP/2 or the like stays in them.
     async fn serve(&self, upgraded: Upgraded, target: Target<A::Receiver>, terms: &Terms) {
         match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => self.serve_stream(parts.io.into_inner(), parts.read_buf, target, terms).await,
@@ -97,7 +99,7 @@ impl<A: Application> Engine<A> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let max_bytes = self.0.options.max_payload_bytes;
-        let mut socket = Socket::new(stream, terms.version, own(early), max_bytes, terms.deflate_from);
+        let mut socket = Socket::new(stream, terms.asked, terms.version, own(early), max_bytes, terms.deflate_from);
         match target {
             Target::New(sid, handshake) => {
                 let core = Arc::new(self.new_core(sid, &handshake, false));

@@ -9,10 +9,13 @@ mod accept;
 mod frames;
 mod socket;
 
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use limpet_proto::engineio::packet::PacketType;
@@ -26,10 +29,10 @@ use super::application::{Application, Incoming, Receiver as _};
 use super::core::{Entry, now};
 use frames::PROBE_PONG;
 
-pub(super) use accept::{accept, is_upgrade};
+pub(super) use accept::{Asked, accept};
 pub(super) use socket::{Event, Socket};
 
-/// How long a client may take to answer our Close frame.
+/// How long a client may take to answer our Close frame, and to end its side.
 const CLOSING_TIME: Duration = Duration::from_secs(5);
 
 /// What a turn of the task has come to.
@@ -80,14 +83,14 @@ fn turn<R, S: AsyncRead + AsyncWrite + Unpin>(
     let core = &entry.core;
     loop {
         let time = now();
+        // What was taken earlier is to be written before there is more.
+        let is_behind = !socket.frames.is_empty();
         let next = core.update(|state| {
             let session = &mut state.session;
             if session.poll_deadline().is_some_and(|at| time >= at) {
                 session.handle_timeout(time);
             }
-            if socket.frames.is_empty()
-                && let Some(batch) = session.poll_websocket()
-            {
+            if !is_behind && let Some(batch) = session.poll_websocket() {
                 socket.push_batch(core.version, batch);
             }
             if let Some(reason) = session.closed() {
@@ -98,7 +101,7 @@ fn turn<R, S: AsyncRead + AsyncWrite + Unpin>(
             let may_read = reads && !session.has_post();
             // The application's answer to a message is looked for when the message has been delivered.
             let delivers = may_read && socket.has_message();
-            state.wait_as_driver(cx, !delivers, until);
+            state.wait_as_driver(cx, !delivers && !is_behind, until);
             Ok((until, may_read))
         });
         let (until, may_read) = match next {
@@ -119,6 +122,8 @@ fn turn<R, S: AsyncRead + AsyncWrite + Unpin>(
             Poll::Ready(Ok(_)) => {
                 if std::mem::take(&mut socket.was_blocked) {
                     core.update(|state| state.session.handle_blocked(false));
+                }
+                if is_behind {
                     // What came meanwhile has woken nobody.
                     continue;
                 }
@@ -270,27 +275,22 @@ async fn finish<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>, mut a
         socket.frames.push_own(close_frame(code, "", None).as_bytes().into());
     }
     let until = now() + CLOSING_TIME;
-    poll_fn(|cx| {
-        if !socket.is_broken {
-            match socket.poll_write(cx) {
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Ready(Ok(_)) if socket.has_ended => return socket.poll_shutdown(cx),
-                _ => {}
-            }
-            while !socket.has_ended {
-                if socket.poll_read(cx, &mut |_| None).is_pending() {
-                    break;
-                }
-            }
-            if socket.has_ended {
-                return match socket.poll_write(cx) {
-                    Poll::Ready(_) => socket.poll_shutdown(cx),
-                    Poll::Pending => alarm.poll_until(Some(until), now(), cx),
-                };
-            }
-            return alarm.poll_until(Some(until), now(), cx);
-        }
-        Poll::Ready(())
+    poll_fn(|cx| match poll_goodbye(socket, cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => alarm.poll_until(Some(until), now(), cx),
     })
     .await;
+}
+
+/// Writes what is left, waits for the end of the client's side, and ends our own.
+fn poll_goodbye<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>, cx: &mut Context<'_>) -> Poll<()> {
+    let mut written = socket.poll_write(cx);
+    while !socket.has_ended {
+        ready!(socket.poll_read(cx, &mut |_| None));
+        written = socket.poll_write(cx);
+    }
+    if socket.is_broken || ready!(written).is_err() {
+        return Poll::Ready(());
+    }
+    socket.poll_shutdown(cx)
 }

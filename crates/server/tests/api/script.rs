@@ -1,5 +1,7 @@
 //! Runs a script with a real client against servers of this process.
 
+#![allow(dead_code, clippy::allow_attributes, reason = "each suite uses a part of this")]
+
 use std::process::Stdio;
 use std::time::Duration;
 

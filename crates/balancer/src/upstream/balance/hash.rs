@@ -1,6 +1,7 @@
 //! From a key to an endpoint. Each function finds the endpoint that the program finds whose function it is.
 
 mod functions;
+mod index;
 mod nginx;
 pub(super) mod rendezvous;
 mod ring;

@@ -20,7 +20,7 @@ pub(super) fn less_loaded_of_two(tier: &Tier, free: impl Fn(&Seat) -> bool) -> O
         let draw = next();
         let pick = |bits: u64| schedule.get(((bits * schedule.len() as u64) >> 32) as usize).map(|at| usize::from(*at));
         let (one, other) = (pick(draw >> 32)?, pick(draw & 0xffff_ffff)?);
-        let load = |at: usize| least::score(tier.cells[at].0.rank(), tier.cells[at].1);
+        let load = |at: usize| least::score(tier.seats[at].rank(), tier.seats[at].step());
         match (free(&tier.seats[one]), free(&tier.seats[other])) {
             (true, true) => return Some(if load(other) < load(one) { other } else { one }),
             (true, false) => return Some(one),

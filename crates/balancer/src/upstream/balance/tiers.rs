@@ -4,28 +4,30 @@
 //! calls [`note_change`]; besides, every snapshot is looked at again each second, for ejections end and slow starts go
 //! on by time alone.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::hash::Base;
 use super::hash::rendezvous::Rendezvous;
 use super::schedule;
-use crate::clock;
-use crate::config::{AdminState, Balance};
 use crate::table::Seconds;
 use crate::upstream::Upstream;
 use crate::upstream::cell::Cell;
 use crate::upstream::endpoint::Endpoint;
+
+mod standing;
+mod turns;
+
+use standing::{Rank, Standing};
+
+pub(crate) use standing::throttle;
+pub(crate) use turns::Turns;
 
 /// A unit of weight in a snapshot, as in HAProxy: a slow start begins at a sixteenth.
 pub(super) const WEIGHT_SCALE: u32 = 16;
 
 /// What a step of load costs an endpoint of weight 1.
 const STEP: u32 = 256 * WEIGHT_SCALE * 1024;
-
-/// Up to how many endpoints have exact turns: longer lists would hold the lock for too long.
-const EXACT_TURNS: usize = 64;
 
 /// Counts the changes of all endpoints of this process.
 static CHANGES: AtomicU32 = AtomicU32::new(0);
@@ -54,35 +56,25 @@ pub(crate) struct Tiers {
 #[derive(Debug)]
 pub(crate) struct Tier {
     pub(super) seats: Vec<Seat>,
-    /// Of each seat, the counters and what a unit of load costs it.
-    pub(super) cells: Vec<(&'static Cell, u32)>,
+    /// Of each seat, what it bears: those of the most weight first.
+    pub(super) burdens: Vec<Burden>,
     /// Of each endpoint of the base, one more than its seat here; 0 if it has none.
     pub(super) seat_of: Vec<u16>,
     pub(super) is_backup: bool,
-    /// Whether all weights are the same.
-    pub(super) is_even: bool,
     pub(super) total_weight: u32,
     schedule: OnceLock<Box<[u16]>>,
     map: OnceLock<Box<[u16]>>,
     rendezvous: OnceLock<Rendezvous>,
 }
 
-/// Whose turn it is.
-#[derive(Debug)]
-pub(crate) struct Turns {
-    /// Held while what the endpoints are ahead is changed.
-    lock: Mutex<()>,
-    /// The serial number of the endpoint that had the last turn.
-    last: AtomicU64,
-    /// For more than [`EXACT_TURNS`] endpoints.
-    next: AtomicUsize,
-}
-
-impl Default for Turns {
-    fn default() -> Self {
-        // No endpoint has this number.
-        Self { lock: Mutex::default(), last: AtomicU64::new(u64::MAX), next: AtomicUsize::new(0) }
-    }
+/// What a choice by load reads of a seat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Burden {
+    pub(super) cell: &'static Cell,
+    /// What a unit of load costs.
+    pub(super) step: u32,
+    /// Where the seat is.
+    pub(super) seat: u16,
 }
 
 /// An endpoint in a tier.
@@ -106,79 +98,16 @@ impl Seat {
     pub(super) fn load(&self) -> u32 {
         self.cell.load()
     }
-}
 
-/// What a snapshot says of one endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Standing {
-    serial: u64,
-    rank: Option<Rank>,
-    /// As configured.
-    weight: u32,
-    /// Sixteenths, within a slow start less than configured.
-    effective_weight: u32,
-    slots: u32,
-    max_sessions: u32,
-}
-
-/// How much an endpoint is preferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Ready,
-    ReadyBackup,
-    Ejected,
-    EjectedBackup,
-    Down,
-    DownBackup,
-}
-
-impl Standing {
-    fn of(endpoint: &Endpoint, slow_start: Duration, now: Seconds) -> Self {
-        let (health, weight) = (endpoint.health(), endpoint.weight());
-        let rank = if endpoint.state() != AdminState::Ready || weight == 0 {
-            None
-        } else {
-            match (endpoint.is_backup(), health.is_down(), health.is_ejected(now)) {
-                (_, false, _) if health.is_no_new() => None,
-                (false, false, false) => Some(Rank::Ready),
-                (true, false, false) => Some(Rank::ReadyBackup),
-                (false, false, true) => Some(Rank::Ejected),
-                (true, false, true) => Some(Rank::EjectedBackup),
-                (false, true, _) => Some(Rank::Down),
-                (true, true, _) => Some(Rank::DownBackup),
-            }
-        };
-        let grown = grown(endpoint, slow_start, now);
-        let share = |whole: u32| match (whole, grown) {
-            (0, _) => 0,
-            (whole, Some((part, of))) => {
-                u32::try_from(u64::from(whole) * u64::from(part) / u64::from(of)).unwrap_or(whole).max(1)
-            }
-            (whole, None) => whole,
-        };
-        Self {
-            serial: endpoint.serial(),
-            rank,
-            weight,
-            effective_weight: share(weight * WEIGHT_SCALE),
-            slots: share(endpoint.max_conn()),
-            max_sessions: endpoint.max_sessions(),
-        }
+    /// Returns a number that is the smaller the lower the load, and among equals the longer it has not changed.
+    pub(super) fn rank(&self) -> u64 {
+        self.cell.rank()
     }
-}
 
-/// Returns how far an endpoint is within its slow start: seconds since it came up, of seconds in all.
-fn grown(endpoint: &Endpoint, slow_start: Duration, now: Seconds) -> Option<(u32, u32)> {
-    let lasts = if slow_start.is_zero() { return None } else { Seconds::lasting(slow_start).0 };
-    let since = now.since(endpoint.health().up_since()?).0;
-    (since < lasts).then_some((since, lasts))
-}
-
-/// Returns how much of its weight an endpoint has within its slow start, in percent; `None` outside of it.
-pub(crate) fn throttle(endpoint: &Endpoint, slow_start: Duration, now: Seconds) -> Option<u32> {
-    grown(endpoint, slow_start, now)?;
-    let whole = endpoint.weight() * WEIGHT_SCALE;
-    (Standing::of(endpoint, slow_start, now).effective_weight * 100).checked_div(whole)
+    /// Returns what a unit of load costs.
+    pub(super) fn step(&self) -> u32 {
+        STEP / self.weight.max(1)
+    }
 }
 
 impl Tiers {
@@ -240,7 +169,7 @@ impl Tier {
         is_backup: bool,
         most: usize,
     ) -> Self {
-        let (mut seats, mut cells, mut seat_of, mut total_weight) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let (mut seats, mut seat_of, mut total_weight) = (Vec::new(), Vec::new(), 0);
         for (endpoint, standing) in members.take(usize::from(u16::MAX) - 1) {
             if !of_rank(standing) || seats.len() >= most {
                 seat_of.push(0);
@@ -248,13 +177,21 @@ impl Tier {
             }
             let (weight, weight_before, cell) = (standing.effective_weight, total_weight, endpoint.cell());
             total_weight += weight;
-            cells.push((cell, STEP / weight.max(1)));
             seats.push(Seat { endpoint: Arc::clone(endpoint), cell, weight, weight_before, slots: standing.slots });
             seat_of.push(u16::try_from(seats.len()).unwrap_or(0));
         }
         let (schedule, map, rendezvous) = Default::default();
-        let is_even = cells.iter().all(|(_, step)| *step == cells[0].1);
-        Self { seats, cells, seat_of, is_backup, is_even, total_weight, schedule, map, rendezvous }
+        let burden = |(seat, at): (&Seat, u16)| Burden { cell: seat.cell, step: seat.step(), seat: at };
+        let mut burdens: Vec<Burden> = seats.iter().zip(0..).map(burden).collect();
+        // Of equal weight, neighbours in memory stay neighbours.
+        burdens.sort_by_key(|burden| burden.step);
+        Self { seats, burdens, seat_of, is_backup, total_weight, schedule, map, rendezvous }
+    }
+
+    /// Returns whether all weights are the same.
+    pub(super) fn is_even(&self) -> bool {
+        let step = |burden: Option<&Burden>| burden.map(|burden| burden.step);
+        step(self.burdens.first()) == step(self.burdens.last())
     }
 
     /// Returns a round of turns: positions of seats.
@@ -277,84 +214,12 @@ impl Tier {
         usize::from(*self.seat_of.get(member)?).checked_sub(1)
     }
 
-    /// Takes a turn by nginx's smooth weighted round robin and returns whose it is, of those that are free.
-    ///
-    /// Exact, turns left out included, for up to 64 endpoints. With more the order was worked out for all of them, and
-    /// the one after an endpoint that is not free has its turn.
-    pub(super) fn in_turn(&self, turns: &Turns, free: impl Fn(&Seat) -> bool) -> Option<usize> {
-        if self.seats.len() == 1 {
-            turns.last.store(self.seats[0].endpoint.serial(), Ordering::Relaxed);
-            return free(&self.seats[0]).then_some(0);
-        }
-        if self.seats.len() <= EXACT_TURNS {
-            return self.exact_turn(turns, free);
-        }
-        let turn = turns.next.fetch_add(1, Ordering::Relaxed);
-        let round = self.schedule();
-        let (before, from) = round.split_at(turn % round.len().max(1));
-        from.iter().chain(before).map(|at| usize::from(*at)).find(|at| free(&self.seats[*at]))
-    }
-
-    fn exact_turn(&self, turns: &Turns, free: impl Fn(&Seat) -> bool) -> Option<usize> {
-        let _turn = turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut best, mut total) = (None, 0);
-        for (at, seat) in self.seats.iter().enumerate().filter(|(_, seat)| free(seat)) {
-            let weight = i32::try_from(seat.weight).unwrap_or(0);
-            total += weight;
-            let ahead = seat.cell.ahead.load(Ordering::Relaxed) + weight;
-            seat.cell.ahead.store(ahead, Ordering::Relaxed);
-            if best.is_none_or(|(_, most)| ahead > most) {
-                best = Some((at, ahead));
-            }
-        }
-        let (at, ahead) = best?;
-        self.seats[at].cell.ahead.store(ahead - total, Ordering::Relaxed);
-        turns.last.store(self.seats[at].endpoint.serial(), Ordering::Relaxed);
-        Some(at)
-    }
-
-    /// Lets turns go on behind the endpoint that had the last one, as with HAProxy, after others came or went. Where
-    /// weights differ they go on from what each is ahead, as with nginx.
-    fn go_on(&self, turns: &Turns, endpoints: &[Arc<Endpoint>]) {
-        if !self.is_even || self.seats.len() > EXACT_TURNS {
-            return;
-        }
-        let _turn = turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = turns.last.load(Ordering::Relaxed);
-        let upto = endpoints.iter().position(|endpoint| endpoint.serial() == last).map_or(0, |at| at + 1);
-        let had = |seat: &Seat| endpoints[..upto].iter().any(|endpoint| endpoint.serial() == seat.endpoint.serial());
-        let (count, had_count) = (self.seats.len(), self.seats.iter().filter(|seat| had(seat)).count());
-        for seat in &self.seats {
-            let ahead = if had(seat) { had_count as i32 - count as i32 } else { had_count as i32 };
-            let weight = i32::try_from(seat.weight).unwrap_or(0);
-            seat.cell.ahead.store(ahead * weight, Ordering::Relaxed);
-        }
-    }
-
     fn weights(&self) -> Vec<u32> {
         self.seats.iter().map(|seat| seat.weight).collect()
     }
 }
 
 impl Upstream {
-    /// Counts a request that was bound to an endpoint as a turn of it, as Apache's `byrequests` does; nothing where turns
-    /// are not taken, or not by this endpoint now.
-    pub fn count_turn(&self, endpoint: &Endpoint) {
-        if self.config.balance != Balance::RoundRobin {
-            return;
-        }
-        self.renew_tiers(clock::coarse());
-        let tiers = self.tiers.load();
-        let of_endpoint = |tier: &&Tier| tier.seats.iter().any(|seat| seat.endpoint.serial() == endpoint.serial());
-        if let Some(tier) = tiers.tiers.first().filter(|tier| tier.seats.len() <= EXACT_TURNS).filter(of_endpoint) {
-            let _turn = self.turns.lock.lock().unwrap_or_else(PoisonError::into_inner);
-            let weight = |seat: &Seat| i32::try_from(seat.weight).unwrap_or(0);
-            let total: i32 = tier.seats.iter().map(weight).sum();
-            tier.seats.iter().for_each(|seat| _ = seat.cell.ahead.fetch_add(weight(seat), Ordering::Relaxed));
-            endpoint.cell().ahead.fetch_sub(total, Ordering::Relaxed);
-        }
-    }
-
     /// Makes the snapshot anew if something has changed since. Cheap otherwise.
     pub(crate) fn renew_tiers(&self, now: Seconds) {
         let tiers = self.tiers.load();

@@ -3,14 +3,20 @@
 //!
 //! The place up to which the stream was given moves under the same lock under which nodes join, so that a node knows
 //! exactly from where on it gets everything. The lock is never held while a node takes a message.
+//!
+//! When clients recover, the latest broadcasts of the namespaces that have nodes here stay in memory, so that most of those who come
+//! back cost Redis nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
+
 use crate::adapter::Receiver;
 use crate::envelope::{Envelope, Message};
-use crate::log::Offset;
+use crate::log::{Entry, Offset, Stretch};
 use crate::node::NodeId;
+use crate::recovery::{Tail, TailBounds};
 
 /// One namespace of one node.
 pub(super) struct Member {
@@ -24,21 +30,37 @@ pub(super) struct Feed(Mutex<State>);
 
 struct State {
     members: HashMap<Arc<str>, Vec<Arc<Member>>>,
+    /// The latest broadcasts of each namespace that has members, once somebody wants them.
+    tails: HashMap<Arc<str>, Tail>,
+    bounds: Option<TailBounds>,
     position: Offset,
     /// The place that the nodes know of, but for those that got something behind it.
     told: Offset,
+    /// Something is known to be missing before this place.
+    lost: Offset,
 }
 
 impl Feed {
     /// Begins behind `position`.
     pub(super) fn new(position: Offset) -> Self {
-        Self(Mutex::new(State { members: HashMap::new(), position, told: position }))
+        Self(Mutex::new(State {
+            members: HashMap::new(),
+            tails: HashMap::new(),
+            bounds: None,
+            position,
+            told: position,
+            lost: Offset::ZERO,
+        }))
     }
 
     /// Adds a node, which gets what comes from now on, and tells it from where.
     pub(super) fn join(&self, member: Arc<Member>) {
         let mut state = self.lock();
         let receiver = member.receiver.clone();
+        if let Some(bounds) = state.bounds {
+            let position = state.position;
+            state.tails.entry(member.namespace.clone()).or_insert_with(|| Tail::new(bounds, position));
+        }
         state.members.entry(member.namespace.clone()).or_default().push(member);
         receiver.advance(state.position);
     }
@@ -52,6 +74,7 @@ impl Feed {
         let is_last = list.is_empty();
         if is_last {
             state.members.remove(&member.namespace);
+            state.tails.remove(&member.namespace);
         }
         Some(is_last)
     }
@@ -64,6 +87,35 @@ impl Feed {
     /// Returns up to where the stream was given.
     pub(super) fn position(&self) -> Offset {
         self.lock().position
+    }
+
+    /// Keeps the latest broadcasts of namespaces that are joined from now on.
+    pub(super) fn remember(&self, bounds: TailBounds) {
+        self.lock().bounds = Some(bounds);
+    }
+
+    /// Keeps a broadcast, if that is wanted.
+    pub(super) fn keep(&self, namespace: &str, entry: impl FnOnce() -> Entry) {
+        if let Some(tail) = self.lock().tails.get_mut(namespace) {
+            tail.push(entry(), Instant::now());
+        }
+    }
+
+    /// Returns the broadcasts of a stretch, if all of them are in memory.
+    pub(super) fn recall(&self, namespace: &str, after: Offset, upto: Offset) -> Option<Stretch> {
+        let stretch = self.lock().tails.get(namespace)?.read(after, upto);
+        stretch.is_whole.then_some(stretch)
+    }
+
+    /// Notes that something is missing, or was lost by Redis, around the place up to which the stream was given.
+    pub(super) fn lose(&self) {
+        let mut state = self.lock();
+        state.lost = state.position.next();
+    }
+
+    /// Returns whether nothing behind this place is known to be missing.
+    pub(super) fn is_sound(&self, after: Offset) -> bool {
+        after >= self.lock().lost
     }
 
     /// Moves on to an entry, and returns who gets it.

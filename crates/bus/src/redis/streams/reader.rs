@@ -8,15 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use redis::aio::ConnectionLike;
 use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::entry::{self, Entry, Info};
+use super::entry::{self, Compared, Entry, Info};
 use super::feed::{Feed, give};
-use super::health::{Counts, Outage};
-use super::repeats::Repeats;
-use crate::log::Offset;
+use super::patience::Patient;
+use super::trouble::Trouble;
+use crate::envelope::Message;
+use crate::health::Meter;
+use crate::log::{self, Offset};
+use crate::recovery::Repeats;
 use crate::redis::Kept;
 
 /// How many entries are read in one go.
@@ -37,16 +41,25 @@ const RETRY: Duration = Duration::from_millis(100);
 /// How many entries of the past are looked at for the first copy of one that was published again.
 const MAX_LOOK: usize = 20_000;
 
+/// How many publishers are told apart; about 200 bytes for each.
+pub(super) const MAX_PUBLISHERS: usize = 4096;
+
 /// What reads a stream.
 pub(super) struct Reader {
     pub(super) stream: String,
     /// For the blocking reads alone.
     pub(super) connection: Kept,
     pub(super) feed: Arc<Feed>,
-    pub(super) counts: Arc<Counts>,
+    pub(super) meter: Arc<Meter>,
     /// Whether nodes get back their own messages.
     pub(super) has_log: Arc<AtomicBool>,
+    /// For looks at the past.
+    pub(super) past: Patient,
     pub(super) repeats: Repeats,
+    /// Everything behind this place is noted in `repeats`.
+    pub(super) noted: Offset,
+    /// How many entries the stream has ever had up to the last one that was read, if that is known.
+    pub(super) seen: Option<u64>,
 }
 
 impl Reader {
@@ -59,9 +72,8 @@ impl Reader {
     }
 
     async fn read(&mut self) {
-        let start = self.feed.position();
-        let mut next = start;
-        let mut outage = Outage::new("nothing comes from other nodes");
+        let mut next = self.feed.position();
+        let mut outage = Trouble::new(self.meter.clone(), "reading of a stream");
         let mut told = Instant::now();
         loop {
             let entries = if outage.is_on() { self.resume(&mut next).await } else { self.next(next).await };
@@ -77,7 +89,8 @@ impl Reader {
             let is_idle = entries.is_empty();
             for entry in entries {
                 next = entry.offset;
-                self.take(entry, start).await;
+                self.seen = self.seen.map(|seen| seen + 1);
+                self.take(entry).await;
             }
             if is_idle || told.elapsed() >= TELL_INTERVAL {
                 self.feed.tell();
@@ -94,8 +107,8 @@ impl Reader {
         command.query_async(&mut self.connection).await.map(entry::of_xread)
     }
 
-    /// Looks after an outage whether the last entry is still there, and changes the place from where to go on if the
-    /// stream has begun anew.
+    /// Looks after an outage whether what was read is still there, and changes the place from where to go on if the stream
+    /// has begun anew.
     async fn resume(&mut self, next: &mut Offset) -> RedisResult<Vec<Entry>> {
         let info = info(&mut self.connection, &self.stream).await?;
         let last: Value = cmd("XRANGE")
@@ -104,37 +117,50 @@ impl Reader {
             .arg(next.to_string())
             .query_async(&mut self.connection)
             .await?;
-        let is_there = *next == Offset::ZERO || !entry::of_xrange(last).is_empty();
-        // The entry may have been trimmed, or it was never there: the stream had only this end.
-        let is_cut = info.added > info.length && info.first.is_none_or(|first| first > *next);
-        let is_trimmed = info.last == *next || info.last > *next && is_cut;
-        if is_there || is_trimmed {
-            return Ok(Vec::new());
+        let is_there = !entry::of_xrange(last).is_empty();
+        match info.compare(*next, self.seen, is_there) {
+            Compared::Same => {}
+            Compared::Missed(count) => {
+                self.feed.lose();
+                self.meter.lost.add(usize::try_from(count).unwrap_or(usize::MAX));
+                self.seen = self.seen.map(|seen| seen + count);
+                tracing::error!(
+                    stream = self.stream,
+                    count,
+                    "entries of the stream were trimmed before they were read"
+                );
+            }
+            Compared::Lost => {
+                self.feed.lose();
+                tracing::error!(
+                    stream = self.stream, last = %*next, end = %info.last,
+                    "Redis has lost entries of the stream: clients that have not had them get fresh sessions"
+                );
+                self.mark_loss(*next, info.last).await;
+                self.seen = (info.last < *next).then_some(info.added);
+                *next = info.last.min(*next);
+            }
         }
-        self.counts.losses.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(
-            stream = self.stream, last = %*next, end = %info.last,
-            "Redis has lost entries of the stream: clients that have not had them get fresh sessions"
-        );
-        // It is added with a place above all that was read, so that places go on rising.
-        let id = if info.last < *next { next.next().to_string() } else { "*".to_owned() };
+        Ok(Vec::new())
+    }
+
+    /// Adds an entry that tells of a loss, with a place above all that was read, so that places go on rising.
+    async fn mark_loss(&mut self, read: Offset, end: Offset) {
+        let id = if end < read { read.next().to_string() } else { "*".to_owned() };
         let mut mark = cmd("XADD");
-        mark.arg(&self.stream).arg(id).arg(entry::LOST).arg(next.to_string());
+        mark.arg(&self.stream).arg(id).arg(entry::LOST).arg(read.to_string());
         if let Err(error) = mark.query_async::<Value>(&mut self.connection).await {
             // Another node has been faster.
             tracing::debug!(stream = self.stream, %error, "the loss is not marked");
         }
-        *next = info.last.min(*next);
-        Ok(Vec::new())
     }
 
-    async fn take(&mut self, entry: Entry, start: Offset) {
-        self.counts.received.fetch_add(1, Ordering::Relaxed);
+    async fn take(&mut self, entry: Entry) {
+        self.meter.received.add(1);
         let offset = entry.offset;
-        let is_new = self.is_new(&entry, start).await;
+        let is_new = self.is_new(&entry).await;
         let members = self.feed.advance(offset, entry.namespace());
         if !is_new {
-            self.counts.repeats.fetch_add(1, Ordering::Relaxed);
             return;
         }
         if members.is_empty() {
@@ -145,30 +171,49 @@ impl Reader {
         if !has_log && is_own(entry.uid()) {
             return;
         }
+        let namespace = members[0].namespace.clone();
         match entry.read() {
-            Ok((node, message)) => give(&members, &node, message, Some(offset), has_log),
+            Ok((node, message)) => {
+                self.keep(&namespace, offset, &message);
+                give(&members, &node, message, Some(offset), has_log);
+            }
             Err(error) => {
-                self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+                self.meter.malformed.add(1);
                 tracing::debug!(stream = self.stream, %offset, %error, "an entry of the stream is dropped");
             }
         }
     }
 
-    async fn is_new(&mut self, entry: &Entry, start: Offset) -> bool {
+    /// Keeps a broadcast for those who come back.
+    fn keep(&self, namespace: &str, offset: Offset, message: &Message) {
+        if let Message::Broadcast { arguments, targets, flags, request: None } = message
+            && !flags.volatile
+        {
+            self.feed.keep(namespace, || log::Entry {
+                offset,
+                arguments: arguments.clone(),
+                targets: targets.clone(),
+                flags: *flags,
+            });
+        }
+    }
+
+    async fn is_new(&mut self, entry: &Entry) -> bool {
         let Some(mark) = entry.mark() else { return true };
-        if let Some(after) = self.repeats.look_behind(mark, start) {
-            // If Redis cannot be asked now, the connection breaks, and what is missed is at worst a repeat.
-            if let Err(error) = look(&mut self.connection, &self.stream, after, start, &mut self.repeats).await {
+        if let Some(behind) = mark.look_behind(self.noted) {
+            // It is tried for some time. What is missed is at worst a repeat.
+            if let Err(error) = look(&mut self.past, &self.stream, behind, self.noted, &mut self.repeats).await {
                 tracing::warn!(stream = self.stream, %error, "an event may come twice: the past cannot be looked at");
             }
+            self.noted = behind;
         }
-        self.repeats.is_new(mark)
+        mark.is_new(&mut self.repeats)
     }
 }
 
 /// Notes what was published behind `after`, up to and with `upto`.
 pub(super) async fn look(
-    connection: &mut Kept,
+    connection: &mut (impl ConnectionLike + Send),
     stream: &str,
     mut after: Offset,
     upto: Offset,
@@ -181,7 +226,7 @@ pub(super) async fn look(
         after = last.offset;
         seen += entries.len();
         for mark in entries.iter().filter_map(Entry::mark) {
-            repeats.is_new(mark);
+            mark.is_new(repeats);
         }
     }
     Ok(())
@@ -189,7 +234,7 @@ pub(super) async fn look(
 
 /// Reads entries behind `after`, up to and with `upto`.
 pub(super) async fn range(
-    connection: &mut Kept,
+    connection: &mut (impl ConnectionLike + Send),
     stream: &str,
     after: Offset,
     upto: Offset,
@@ -201,7 +246,7 @@ pub(super) async fn range(
 }
 
 /// Asks what there is to know of a stream.
-pub(super) async fn info(connection: &mut Kept, stream: &str) -> RedisResult<Info> {
+pub(super) async fn info(connection: &mut (impl ConnectionLike + Send), stream: &str) -> RedisResult<Info> {
     match cmd("XINFO").arg("STREAM").arg(stream).query_async(connection).await {
         Ok(answer) => Ok(Info::read(answer)),
         Err(error) if is_no_stream(&error) => Ok(Info::default()),

@@ -14,8 +14,9 @@ use tokio::time::sleep;
 
 use super::entry;
 use super::feed::Feed;
-use super::health::{Counts, Outage};
+use super::trouble::Trouble;
 use crate::adapter::BusError;
+use crate::health::Meter;
 use crate::log::Offset;
 use crate::node::{NodeId, random_u64};
 use crate::redis::Kept;
@@ -49,7 +50,7 @@ pub(super) struct Writer {
     queue: mpsc::Sender<Entry>,
     bytes: Arc<AtomicUsize>,
     max_bytes: usize,
-    counts: Arc<Counts>,
+    meter: Arc<Meter>,
 }
 
 /// What writes the queue.
@@ -58,7 +59,7 @@ struct Writing {
     max_len: u64,
     connection: Kept,
     feed: Arc<Feed>,
-    counts: Arc<Counts>,
+    meter: Arc<Meter>,
     /// Tells the entries of this queue from others.
     publisher: String,
     /// The counter of the first message that is not confirmed.
@@ -75,7 +76,7 @@ impl Writer {
         (max_queued, max_bytes): (usize, usize),
         connection: Kept,
         feed: Arc<Feed>,
-        counts: Arc<Counts>,
+        meter: Arc<Meter>,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(max_queued.max(1));
         let bytes = Arc::new(AtomicUsize::new(0));
@@ -85,12 +86,17 @@ impl Writer {
             connection,
             confirmed: feed.position(),
             feed,
-            counts: counts.clone(),
+            meter: meter.clone(),
             publisher: format!("{:016x}", random_u64()),
             counter: 1,
         };
         tokio::spawn(writing.run(waiting, bytes.clone()));
-        Self { queue, bytes, max_bytes, counts }
+        Self { queue, bytes, max_bytes, meter }
+    }
+
+    /// Returns how many messages wait.
+    pub(super) fn len(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
     }
 
     /// Queues a message.
@@ -108,7 +114,7 @@ impl Writer {
         };
         if queued.is_err() {
             self.bytes.fetch_sub(size, Ordering::Relaxed);
-            self.counts.full.fetch_add(1, Ordering::Relaxed);
+            self.meter.refused.add(1);
         }
         queued
     }
@@ -117,19 +123,19 @@ impl Writer {
 impl Writing {
     async fn run(mut self, mut waiting: mpsc::Receiver<Entry>, bytes: Arc<AtomicUsize>) {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut outage = Outage::new("what is published waits");
+        let mut outage = Trouble::new(self.meter.clone(), "writing of a stream");
         while waiting.recv_many(&mut batch, BATCH).await > 0 {
             let size: usize = batch.iter().map(|entry| OVERHEAD + entry.data.len()).sum();
             let result = self.write(&batch, &mut outage).await;
-            let count = batch.len() as u64;
-            self.counter += count;
+            let count = batch.len();
+            self.counter += count as u64;
             match &result {
                 Ok(last) => {
                     self.confirmed = self.confirmed.max(*last);
-                    self.counts.published.fetch_add(count, Ordering::Relaxed);
+                    self.meter.published.add(count);
                 }
                 Err(error) => {
-                    self.counts.lost.fetch_add(count, Ordering::Relaxed);
+                    self.meter.lost.add(count);
                     tracing::error!(stream = self.stream, lost = count, %error, "Redis does not take what is published");
                 }
             }
@@ -146,7 +152,7 @@ impl Writing {
     }
 
     /// Writes a batch, as often as it takes. Returns the place of its last message, or why Redis does not take it.
-    async fn write(&mut self, batch: &[Entry], outage: &mut Outage) -> Result<Offset, RedisError> {
+    async fn write(&mut self, batch: &[Entry], outage: &mut Trouble) -> Result<Offset, RedisError> {
         let mut pause = RETRY.0;
         // Whatever becomes of the first attempt, its copies are behind both.
         let before = self.confirmed.max(self.feed.position());
@@ -160,7 +166,6 @@ impl Writing {
                 Err(error) if is_final(&error) => return Err(error),
                 Err(error) => outage.begin(&error),
             }
-            self.counts.retries.fetch_add(1, Ordering::Relaxed);
             again = Some(before);
             sleep(pause).await;
             pause = RETRY.1.min(pause * 2);

@@ -1,10 +1,11 @@
 //! Decides how a session ends: at once, or when what waits has left.
+//!
+//! A message and the close packet never share the body of a poll: `socket.io-client` acts on the close packet before the
+//! messages in front of it, and loses them.
 
 use std::time::{Duration, Instant};
 
-use super::outbox::Outgoing;
 use super::{Carrier, CloseReason, Phase, Session};
-use crate::engineio::packet::PacketType;
 
 /// How long a session that is to be closed waits for the next GET, or for its WebSocket to take what waits.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -17,16 +18,11 @@ impl Session {
             Phase::Closed(_) => {}
             Phase::Open | Phase::Closing { .. } if discard => self.fail(reason),
             Phase::Closing { .. } => {}
-            Phase::Open => match self.carrier {
-                Carrier::Polling if self.get_waits && self.answer.is_none() => {
-                    self.outbox.push(Outgoing::Close);
-                    self.end(reason);
-                }
-                Carrier::Websocket { .. } if self.outbox.is_empty() => self.end(reason),
-                Carrier::Polling | Carrier::Websocket { .. } => {
-                    self.phase = Phase::Closing { reason, until: now + CLOSE_TIMEOUT };
-                }
-            },
+            Phase::Open if self.carrier == Carrier::Polling && self.is_waited_for() && self.outbox.is_empty() => {
+                self.fail(reason);
+            }
+            // What a WebSocket has been given may not have been written yet.
+            Phase::Open => self.phase = Phase::Closing { reason, until: now + CLOSE_TIMEOUT },
         }
     }
 
@@ -36,9 +32,6 @@ impl Session {
             return;
         }
         self.outbox.take();
-        if self.get_waits && self.answer.is_none() {
-            self.answer = Some(PacketType::Close);
-        }
         self.end(reason);
     }
 

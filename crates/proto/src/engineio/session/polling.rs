@@ -46,17 +46,12 @@ impl Session {
             return Some(batch);
         }
         let mut batch = self.outbox.take();
-        match self.phase {
-            Phase::Open => {}
-            Phase::Closing { reason, .. } => {
-                if batch.is_empty() {
-                    batch.push(Outgoing::Noop);
-                }
-                batch.push(Outgoing::Close);
+        if batch.is_empty() {
+            if let Phase::Closing { reason, .. } = self.phase {
+                batch.push(Outgoing::Noop);
                 self.end(reason);
             }
-            Phase::Closed(_) if batch.is_empty() => batch.push(Outgoing::Close),
-            Phase::Closed(_) => {}
+            batch.push(Outgoing::Close);
         }
         Some(batch)
     }
@@ -101,18 +96,28 @@ impl Session {
 
     /// Takes the packet by which a client closes: a waiting GET gets what is queued, or is released.
     pub(super) fn handle_close_packet(&mut self) {
-        if self.get_waits && self.answer.is_none() && !self.outbox.is_empty() {
-            return self.end(CloseReason::TransportClose);
+        let reason = match self.phase {
+            Phase::Open => CloseReason::TransportClose,
+            Phase::Closing { reason, .. } => reason,
+            Phase::Closed(_) => return,
+        };
+        if self.is_waited_for() && !self.outbox.is_empty() {
+            return self.end(reason);
         }
-        if self.get_waits && self.answer.is_none() {
+        if self.is_waited_for() {
             self.answer = Some(PacketType::Noop);
         }
-        self.fail(CloseReason::TransportClose);
+        self.fail(reason);
+    }
+
+    /// Returns whether a GET waits that has no answer yet.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.get_waits && self.answer.is_none()
     }
 
     /// Releases a waiting GET for the sake of an upgrade.
     pub(super) fn release_get(&mut self) {
-        if self.get_waits && self.outbox.is_empty() && self.answer.is_none() {
+        if self.is_waited_for() && self.outbox.is_empty() {
             self.answer = Some(PacketType::Noop);
         }
     }

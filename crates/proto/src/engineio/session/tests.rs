@@ -1,6 +1,8 @@
 use super::*;
 use crate::engineio::packet::Packet;
 
+mod ends;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn config() -> Arc<Config> {
@@ -205,6 +207,75 @@ fn the_end_by_the_server_waits_for_a_get_but_not_for_ever() {
     session.close(CloseReason::ServerShuttingDown, true, now);
     assert_eq!(answer(&mut session).as_deref(), Some("1"));
     assert_eq!(session.closed(), Some(CloseReason::ServerShuttingDown));
+}
+
+/// `socket.io-client` acts on the close packet of a body before the messages in front of it.
+#[test]
+fn a_message_and_the_end_by_the_server_come_in_two_answers() {
+    let now = Instant::now();
+    // A GET waits while both come.
+    let mut session = session(Version::V4, Transport::Polling, now);
+    session.handle_get().unwrap();
+    session.send(&[Message::text("x")]).unwrap();
+    session.close(CloseReason::ForcedClose, false, now);
+    assert_eq!(answer(&mut session).as_deref(), Some("4x"));
+    assert_eq!(session.closed(), None);
+    assert_eq!(get(&mut session).as_deref(), Some("6|1"));
+    assert_eq!(session.closed(), Some(CloseReason::ForcedClose));
+    // The GET comes later, and the client closes by itself instead of asking again.
+    let mut session = self::session(Version::V4, Transport::Polling, now);
+    session.send(&[Message::text("x")]).unwrap();
+    session.close(CloseReason::ForcedClose, false, now);
+    assert_eq!(get(&mut session).as_deref(), Some("4x"));
+    assert!(!session.handle_packet(PacketType::Close, now));
+    assert_eq!(session.closed(), Some(CloseReason::ForcedClose));
+    // Nothing is queued, and a GET waits.
+    let mut session = self::session(Version::V4, Transport::Polling, now);
+    assert_eq!(get(&mut session), None);
+    session.close(CloseReason::ForcedClose, false, now);
+    assert_eq!(answer(&mut session).as_deref(), Some("1"));
+    assert_eq!(session.closed(), Some(CloseReason::ForcedClose));
+}
+
+#[test]
+fn what_was_queued_before_the_end_moves_with_the_session() {
+    let now = Instant::now();
+    let mut session = session(Version::V4, Transport::Polling, now);
+    let id = session.handle_candidate(now).unwrap();
+    session.handle_get().unwrap();
+    session.handle_candidate_packet(id, Some(&Packet::text(PacketType::Ping, "probe")), now);
+    session.handle_timeout(now + NOOP_INTERVAL);
+    // The GET is released, and the answer is not under way yet.
+    session.send(&[Message::text("x")]).unwrap();
+    session.close(CloseReason::ForcedClose, false, now);
+    assert!(session.has_candidate(id));
+    assert_eq!(answer(&mut session).as_deref(), Some("6"));
+    let upgrade = Packet::empty(PacketType::Upgrade);
+    assert_eq!(session.handle_candidate_packet(id, Some(&upgrade), now), CandidateStep::Upgraded);
+    assert_eq!(frames(&mut session), [PacketType::Message]);
+    assert_eq!(session.closed(), None);
+    assert_eq!(frames(&mut session), []);
+    assert_eq!(session.closed(), Some(CloseReason::ForcedClose));
+}
+
+#[test]
+fn the_end_waits_until_a_websocket_has_written_what_it_took() {
+    let now = Instant::now();
+    let mut session = session(Version::V4, Transport::Websocket, now);
+    session.send(&[Message::text("x")]).unwrap();
+    assert_eq!(frames(&mut session), [PacketType::Message]);
+    session.handle_blocked(true);
+    session.close(CloseReason::ForcedClose, false, now);
+    assert_eq!(session.closed(), None);
+    assert!(session.has_frames());
+    // To ask for more says that all has been written.
+    assert_eq!(frames(&mut session), []);
+    assert_eq!(session.closed(), Some(CloseReason::ForcedClose));
+    // It is not waited for without end.
+    let mut session = self::session(Version::V4, Transport::Websocket, now);
+    session.close(CloseReason::ForcedClose, false, now);
+    session.handle_timeout(now + CLOSE_TIMEOUT);
+    assert_eq!(session.closed(), Some(CloseReason::ForcedClose));
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Session {
             }
             Some(Packet { kind: PacketType::Upgrade, .. }) => {
                 self.candidate = None;
-                if self.get_waits && self.answer.is_none() {
+                if self.is_waited_for() {
                     self.answer = Some(PacketType::Noop);
                 }
                 self.carrier = Carrier::Websocket { blocked: false };

@@ -1,17 +1,49 @@
-//! Decides which requests for a WebSocket are granted (RFC 6455 section 4.2), and what the answer says.
+//! Decides which requests for a WebSocket are granted, and what the answer says: upgrades of HTTP/1.1 (RFC 6455 section
+//! 4.2) and extended CONNECT of HTTP/2 (RFC 8441).
 
 use http::header::{
     CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use hyper::ext::Protocol;
 use limpet_proto::websocket::deflate::Deflate;
 use limpet_proto::websocket::handshake;
+
+/// How a WebSocket is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Asked {
+    /// The connection is to become one (HTTP/1.1).
+    Upgrade,
+    /// A stream of the connection is to become one (HTTP/2).
+    Connect,
+}
+
+impl Asked {
+    /// Returns how a request asks for a WebSocket; `None` if it does not.
+    pub(in crate::engine) fn of(parts: &Parts) -> Option<Self> {
+        if parts.method == Method::CONNECT {
+            let protocol = parts.extensions.get::<Protocol>()?;
+            return protocol.as_str().eq_ignore_ascii_case("websocket").then_some(Self::Connect);
+        }
+        let headers = &parts.headers;
+        (has_word(headers, &CONNECTION, "upgrade") && has_word(headers, &UPGRADE, "websocket")).then_some(Self::Upgrade)
+    }
+
+    /// Returns the status that grants it.
+    pub(in crate::engine) fn status(self) -> StatusCode {
+        match self {
+            Self::Upgrade => StatusCode::SWITCHING_PROTOCOLS,
+            Self::Connect => StatusCode::OK,
+        }
+    }
+}
 
 /// A granted request.
 #[derive(Debug)]
 pub(in crate::engine) struct Accepted {
-    /// The headers of the 101.
+    /// The headers of the answer.
     pub(in crate::engine) headers: HeaderMap,
     /// Whether compression was agreed.
     pub(in crate::engine) deflates: bool,
@@ -36,30 +68,23 @@ impl BadUpgrade {
     }
 }
 
-/// Returns whether a request asks for a WebSocket.
-pub(in crate::engine) fn is_upgrade(headers: &HeaderMap) -> bool {
-    has_word(headers, &CONNECTION, "upgrade") && has_word(headers, &UPGRADE, "websocket")
-}
-
 /// Grants a request, or says what is wrong with it. With `offers_deflate` compression is agreed if the client wants it.
-pub(in crate::engine) fn accept(
-    method: &Method,
-    version: Version,
-    headers: &HeaderMap,
-    offers_deflate: bool,
-) -> Result<Accepted, BadUpgrade> {
-    if method != Method::GET || version != Version::HTTP_11 {
-        return Err(BadUpgrade::Method);
+pub(in crate::engine) fn accept(asked: Asked, parts: &Parts, offers_deflate: bool) -> Result<Accepted, BadUpgrade> {
+    let headers = &parts.headers;
+    let mut response = HeaderMap::with_capacity(6);
+    if asked == Asked::Upgrade {
+        if parts.method != Method::GET || parts.version != Version::HTTP_11 {
+            return Err(BadUpgrade::Method);
+        }
+        let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| handshake::accept(key.to_str().ok()?));
+        let key = key.and_then(|key| HeaderValue::try_from(key).ok()).ok_or(BadUpgrade::Key)?;
+        response.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        response.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        response.insert(SEC_WEBSOCKET_ACCEPT, key);
     }
-    let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| handshake::accept(key.to_str().ok()?));
-    let key = key.and_then(|key| HeaderValue::try_from(key).ok()).ok_or(BadUpgrade::Key)?;
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(BadUpgrade::Version);
     }
-    let mut response = HeaderMap::with_capacity(6);
-    response.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    response.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    response.insert(SEC_WEBSOCKET_ACCEPT, key);
     let deflate = headers.get(SEC_WEBSOCKET_EXTENSIONS).filter(|_| offers_deflate);
     let deflate = deflate.and_then(|offers| Deflate::accept(offers.to_str().ok()?));
     // Neither side keeps a window: 300 KiB for each of many idle clients is too much.
@@ -84,50 +109,67 @@ fn has_word(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn request(change: impl FnOnce(&mut HeaderMap)) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    fn request(change: impl FnOnce(&mut Parts)) -> Parts {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        let headers = &mut parts.headers;
         headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("WebSocket"));
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
-        change(&mut headers);
-        headers
+        change(&mut parts);
+        parts
     }
 
-    fn verdict(headers: &HeaderMap) -> Result<Accepted, BadUpgrade> {
-        accept(&Method::GET, Version::HTTP_11, headers, true)
+    fn verdict(parts: &Parts) -> Result<Accepted, BadUpgrade> {
+        accept(Asked::of(parts).unwrap(), parts, true)
     }
 
     #[test]
     fn a_proper_request_is_granted() {
-        let headers = request(|_| {});
-        assert!(is_upgrade(&headers));
-        let accepted = verdict(&headers).unwrap();
+        let accepted = verdict(&request(|_| {})).unwrap();
         assert_eq!(accepted.headers[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert!(!accepted.deflates);
     }
 
     #[test]
     fn compression_is_agreed_without_windows() {
-        let headers = request(|headers| {
+        let parts = request(|parts| {
             let offer = HeaderValue::from_static("permessage-deflate; client_max_window_bits");
-            headers.insert(SEC_WEBSOCKET_EXTENSIONS, offer);
+            parts.headers.insert(SEC_WEBSOCKET_EXTENSIONS, offer);
         });
-        let accepted = verdict(&headers).unwrap();
+        let accepted = verdict(&parts).unwrap();
         assert!(accepted.deflates);
         let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
         assert_eq!(accepted.headers[SEC_WEBSOCKET_EXTENSIONS], agreed);
-        assert!(!accept(&Method::GET, Version::HTTP_11, &headers, false).unwrap().deflates);
+        assert!(!accept(Asked::Upgrade, &parts, false).unwrap().deflates);
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let headers = request(|headers| drop(headers.remove(SEC_WEBSOCKET_KEY)));
-        assert_eq!(verdict(&headers).unwrap_err(), BadUpgrade::Key);
-        let headers = request(|headers| drop(headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("8"))));
-        assert_eq!(verdict(&headers).unwrap_err(), BadUpgrade::Version);
-        let refused = accept(&Method::POST, Version::HTTP_11, &request(|_| {}), true).unwrap_err();
-        assert_eq!(refused, BadUpgrade::Method);
-        assert!(!is_upgrade(&request(|headers| drop(headers.insert(UPGRADE, HeaderValue::from_static("h2c"))))));
+        let parts = request(|parts| drop(parts.headers.remove(SEC_WEBSOCKET_KEY)));
+        assert_eq!(verdict(&parts).unwrap_err(), BadUpgrade::Key);
+        let parts = request(|parts| drop(parts.headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("8"))));
+        assert_eq!(verdict(&parts).unwrap_err(), BadUpgrade::Version);
+        assert_eq!(verdict(&request(|parts| parts.method = Method::POST)).unwrap_err(), BadUpgrade::Method);
+        let other = request(|parts| drop(parts.headers.insert(UPGRADE, HeaderValue::from_static("h2c"))));
+        assert_eq!(Asked::of(&other), None);
+    }
+
+    #[test]
+    fn a_stream_of_http_2_needs_no_key() {
+        let connect = |protocol: Option<&'static str>, version: &'static str| {
+            let (mut parts, ()) = http::Request::new(()).into_parts();
+            parts.method = Method::CONNECT;
+            parts.version = Version::HTTP_2;
+            parts.headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(version));
+            if let Some(protocol) = protocol {
+                parts.extensions.insert(Protocol::from_static(protocol));
+            }
+            parts
+        };
+        assert_eq!(verdict(&connect(Some("websocket"), "13")).unwrap().headers, HeaderMap::new());
+        assert_eq!(verdict(&connect(Some("websocket"), "8")).unwrap_err(), BadUpgrade::Version);
+        assert_eq!(Asked::of(&connect(Some("connect-udp"), "13")), None);
+        assert_eq!(Asked::of(&connect(None, "13")), None);
     }
 }

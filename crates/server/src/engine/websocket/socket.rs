@@ -16,6 +16,7 @@ use limpet_proto::websocket::frame::Sender;
 use limpet_proto::websocket::message::{Decoder, Form, Message, write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::accept::Asked;
 use super::frames::Frames;
 use crate::engine::application::Incoming;
 
@@ -42,6 +43,7 @@ pub(in crate::engine) enum Event {
 /// One WebSocket.
 pub(in crate::engine) struct Socket<S> {
     stream: S,
+    carrier: Asked,
     version: Version,
     decoder: Decoder,
     max_message_bytes: usize,
@@ -68,6 +70,7 @@ pub(in crate::engine) struct Socket<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(in crate::engine) fn new(
         stream: S,
+        carrier: Asked,
         version: Version,
         early: Bytes,
         max_message_bytes: usize,
@@ -75,6 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     ) -> Self {
         Self {
             stream,
+            carrier,
             version,
             decoder: Decoder::new(Sender::Client, max_message_bytes, deflate_from.is_some()),
             max_message_bytes,
@@ -130,8 +134,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(written.map(|()| true))
     }
 
+    /// Ends our side. A stream of HTTP/2 that is let go before the client has ended its own is reset, and the client may
+    /// lose our last words; so that is waited for.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.stream).poll_shutdown(cx).map(drop)
+        let ended = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+        if ended.is_err() || self.carrier == Asked::Upgrade {
+            return Poll::Ready(());
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            loop {
+                let mut buffer = ReadBuf::new(scratch);
+                let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+                if read.is_err() || buffer.filled().is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+        })
     }
 
     /// Reads once and hands over what came; messages for the application are kept.

@@ -1,0 +1,70 @@
+//! Joins what the log of the streams is made of: the streams themselves for events, and keys for sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::StreamSet;
+use super::history::History;
+use super::sessions::Sessions;
+use crate::adapter::BusError;
+use crate::log::{Adopted, Hold, Lease, Log, Offset, Refreshed, Session, Stretch};
+use crate::node::NodeId;
+
+/// The log of the streams.
+pub(super) struct StreamsLog {
+    pub(super) streams: Arc<StreamSet>,
+    pub(super) history: History,
+    pub(super) sessions: Sessions,
+}
+
+impl Log for StreamsLog {
+    fn read(&self, namespace: &str, after: Offset, upto: Offset) -> BoxFuture<'_, Result<Stretch, BusError>> {
+        let (stream, namespace) = (self.streams.names.stream(namespace), namespace.to_owned());
+        async move {
+            let feed = self.streams.feed(&namespace);
+            let nothing = |is_whole| Ok(Stretch { entries: Vec::new(), is_whole });
+            if after >= upto {
+                return nothing(true);
+            }
+            if !feed.is_sound(after) {
+                return nothing(false);
+            }
+            if let Some(stretch) = feed.recall(&namespace, after, upto) {
+                return Ok(stretch);
+            }
+            self.history.read(&stream, &namespace, after, upto).await
+        }
+        .boxed()
+    }
+
+    fn save(&self, namespace: &str, session: &Session, lease: &Lease) -> BoxFuture<'_, Result<Hold, BusError>> {
+        let (namespace, session, lease) = (namespace.to_owned(), session.clone(), lease.clone());
+        async move { self.sessions.save(&namespace, &session, &lease).await }.boxed()
+    }
+
+    fn adopt(&self, namespace: &str, secret: &str, node: &NodeId) -> BoxFuture<'_, Result<Option<Adopted>, BusError>> {
+        let (namespace, secret, node) = (namespace.to_owned(), secret.to_owned(), node.clone());
+        async move { self.sessions.adopt(&namespace, &secret, &node).await }.boxed()
+    }
+
+    fn refresh(
+        &self,
+        _namespace: &str,
+        sessions: &[(Arc<str>, Lease)],
+    ) -> BoxFuture<'_, Result<Vec<Refreshed>, BusError>> {
+        let sessions = sessions.to_vec();
+        async move { self.sessions.refresh(sessions).await }.boxed()
+    }
+
+    fn forget(&self, _namespace: &str, secret: &str, lease: &Lease) -> BoxFuture<'_, Result<(), BusError>> {
+        let (secret, lease) = (secret.to_owned(), lease.clone());
+        async move { self.sessions.forget(&secret, &lease).await }.boxed()
+    }
+
+    fn retention(&self) -> Duration {
+        self.sessions.retention
+    }
+}

@@ -1,0 +1,1 @@
+//! Sessions of Node's own adapter.
