@@ -42,7 +42,7 @@ impl Client {
     fn event(&mut self, number: u64, text: Option<String>) {
         if let Some(session) = self.sessions.last_mut() {
             session.received.push(number);
-            self.offset = text.or(self.offset.take());
+            self.offset = text.or_else(|| self.offset.take());
         }
     }
 }
