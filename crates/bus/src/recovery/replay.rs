@@ -9,6 +9,8 @@ pub(super) const MAX_MISTAKEN: usize = 1024;
 /// Returns behind which place events are sent again, given the offset that the client brought; `None` if it is not known
 /// what the client has.
 ///
+/// What is trusted of a text that is no offset is less; see `holding::trusted`.
+///
 /// | the client brings | it has everything up to |
 /// |---|---|
 /// | what it brought when the session began, or a text that it took for an offset | the last event that was sent before |
