@@ -17,7 +17,7 @@ pub struct Health {
     pub state: State,
     /// Messages that the bus has taken.
     pub published: u64,
-    /// Messages of others that came.
+    /// Messages that came; with pub/sub those of this process too, and those for rooms that nobody here is in.
     pub received: u64,
     /// Messages that the bus did not take, or of which nobody knows: the connection broke before the answer.
     pub lost: u64,

@@ -7,6 +7,8 @@
 mod classic;
 mod connection;
 mod form;
+#[cfg(test)]
+mod hostile;
 mod link;
 mod member;
 mod message;

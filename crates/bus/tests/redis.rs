@@ -4,6 +4,8 @@
 mod cluster;
 #[path = "redis/outage.rs"]
 mod outage;
+#[path = "redis/places.rs"]
+mod places;
 #[path = "redis/python.rs"]
 mod python;
 #[path = "redis/rooms.rs"]

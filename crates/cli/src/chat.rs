@@ -34,9 +34,13 @@ pub(crate) struct Chat {
     /// Name of this node on the pages [default: the name of the machine]
     #[arg(long, value_name = "NAME", env = "LIMPET_NAME", hide_env_values = true, value_parser = node_name)]
     name: Option<String>,
-    /// Redis that joins this node to others: redis://[USER:PASSWORD@]HOST[:PORT][/DB] [default: it is alone]
+    /// Redis that joins this node to others: redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS,
+    /// redis+sentinel://HOST,…/MASTER or redis+cluster://HOST,… [default: it is alone]
     #[arg(long, value_name = "URL", env = "LIMPET_BUS", hide_env_values = true)]
     bus: Option<String>,
+    /// Lets /health fail while the bus does not work [default: it answers 200 and says so]
+    #[arg(long, env = "LIMPET_STRICT_HEALTH", hide_env_values = true)]
+    strict_health: bool,
 }
 
 impl Chat {
@@ -49,7 +53,7 @@ impl Chat {
                 Some(url) => Arc::new(Redis::connect(url).await.context("--bus")?),
                 None => Arc::new(Local::new()),
             };
-            let node = Node::start(&name, self.listen, adapter)
+            let node = Node::start_as(&name, self.listen, adapter, self.strict_health)
                 .await
                 .with_context(|| format!("cannot listen on {}", self.listen))?;
             let told = stop::listen().context("cannot listen to signals")?;

@@ -1,10 +1,7 @@
 //! Nodes that share the streams of a Redis are one cluster, whether they are written in Node or here, and also by the
 //! channels of shards. Nodes of ours share those of a Redis Cluster, too.
 
-use std::time::{Duration, Instant};
-
 use limpet_testkit::conformance::{Maker, Subject, cluster_suite, judge};
-use limpet_testkit::raw::RawClient;
 use limpet_testkit::redis::Redis;
 use limpet_testkit::redis::cluster::RedisCluster;
 
@@ -21,25 +18,12 @@ fn pair(makers: [Maker; 2], arguments: &[&str], suite: &[&str]) {
     // A node hears nothing before it has subscribed.
     for channel in ["socket.io#/#", "socket.io#/other#"] {
         if arguments.contains(&"--sharded-pubsub") {
-            wait_for_shard_listeners(&redis, channel);
+            redis.wait_for_shard_listeners(channel, 2).unwrap();
         } else {
             redis.wait_for_listeners(channel, 2).unwrap();
         }
     }
     judge(cluster_suite(&format!("{},{}", first.urls(), second.urls()), suite));
-}
-
-fn wait_for_shard_listeners(redis: &Redis, channel: &str) {
-    let end = Instant::now() + Duration::from_secs(30);
-    loop {
-        let mut client = RawClient::connect(redis.address).unwrap();
-        client.send(format!("PUBSUB SHARDNUMSUB {channel}\r\nQUIT\r\n").as_bytes()).unwrap();
-        if String::from_utf8_lossy(&client.read_to_end().unwrap()).contains(":2\r\n") {
-            return;
-        }
-        assert!(Instant::now() < end, "two listen to {channel}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]

@@ -123,6 +123,22 @@ pub fn cluster_suite(urls: &str, arguments: &[&str]) -> Result<Client> {
     Client::start("cluster-suite.js", node("cluster-suite.js")?, urls, arguments)
 }
 
+/// Starts the suite of events between a node and one of Socket.IO 2 with `socket.io-redis` 5, which it runs itself.
+///
+/// # Errors
+/// When it does not start.
+pub fn redis5_suite(url: &str, redis: &str) -> Result<Client> {
+    Client::start("redis5-suite.js", node("redis5-suite.js")?, url, &["--redis", redis])
+}
+
+/// Starts the suite of what a node and servers of python-socketio do for each other; it runs those itself.
+///
+/// # Errors
+/// When it does not start.
+pub fn python_cluster_suite(url: &str, redis: &str) -> Result<Client> {
+    Client::start("cluster_suite.py", python("cluster_suite.py")?, url, &["--redis", redis])
+}
+
 /// Starts the suite of clients that come back; the URLs of nodes are separated by a comma.
 ///
 /// # Errors

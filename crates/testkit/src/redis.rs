@@ -85,8 +85,12 @@ impl Redis {
     /// # Errors
     /// When it does not answer.
     pub fn listeners(&self, channel: &str) -> Result<u64> {
+        self.count("NUMSUB", channel)
+    }
+
+    fn count(&self, word: &str, channel: &str) -> Result<u64> {
         let mut client = RawClient::connect(self.address)?;
-        client.send(format!("PUBSUB NUMSUB {channel}\r\nQUIT\r\n").as_bytes())?;
+        client.send(format!("PUBSUB {word} {channel}\r\nQUIT\r\n").as_bytes())?;
         let answer = String::from_utf8_lossy(&client.read_to_end()?).into_owned();
         // An array: the channel's name, then an integer behind a colon.
         let count = answer.lines().find_map(|line| line.strip_prefix(':')?.parse().ok());
@@ -98,8 +102,20 @@ impl Redis {
     /// # Errors
     /// When it does not answer, or they do not come within 30 seconds.
     pub fn wait_for_listeners(&self, channel: &str, count: u64) -> Result<()> {
+        self.wait_for("NUMSUB", channel, count)
+    }
+
+    /// Waits until so many clients listen to a channel of shards.
+    ///
+    /// # Errors
+    /// As [`wait_for_listeners`](Self::wait_for_listeners).
+    pub fn wait_for_shard_listeners(&self, channel: &str, count: u64) -> Result<()> {
+        self.wait_for("SHARDNUMSUB", channel, count)
+    }
+
+    fn wait_for(&self, word: &str, channel: &str, count: u64) -> Result<()> {
         let end = Instant::now() + Duration::from_secs(30);
-        while self.listeners(channel)? < count {
+        while self.count(word, channel)? < count {
             ensure!(Instant::now() < end, "{count} listeners to {channel}");
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -1,21 +1,25 @@
 // A node of a cluster, on Node: the reference for nodes of ours. Prints `listening PORT`.
 //
-// node cluster-node.js --redis redis://127.0.0.1:6379 [--adapter redis|sharded|streams] [--name a] [--specific] [--sharded-pubsub]
+// node cluster-node.js --redis redis://127.0.0.1:6379 [--adapter redis|sharded|streams] [--name a] [--specific]
+//   [--mode dynamic|dynamic-private|static] [--sharded-pubsub]; redis+cluster://host:port,… is a Redis Cluster
 // On the namespaces `/` and `/other` clients command it by events, and get what came of it as an acknowledgement:
 // `join rooms`, `emit how event args`, `ask how event args`, `fetch how`, `make how what rooms`, `server event args`,
 // `server-ask event args`, `heard`, `rooms`. `how` is {rooms, except, volatile, local, timeout, self}.
 import { createServer } from "node:http";
 import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
-import { createClient } from "redis";
+import { createClient, createCluster } from "redis";
 import { Server } from "socket.io";
 import { endWithStdin, options, say } from "./options.js";
 
-const opts = options({ redis: "", adapter: "redis", name: "node", port: 0, specific: false, "sharded-pubsub": false, timeout: 5000, "end-with-stdin": false });
+const opts = options({ redis: "", adapter: "redis", name: "node", port: 0, specific: false, interest: false, mode: "dynamic", "sharded-pubsub": false, timeout: 5000, "end-with-stdin": false });
 if (opts["end-with-stdin"]) endWithStdin();
 
 const quietly = (client) => client.on("error", () => {});
-const publisher = quietly(createClient({ url: opts.redis }));
+const cluster = opts.redis.match(/^redis\+cluster:\/\/(.*)$/)?.[1].split(",");
+const publisher = quietly(
+  cluster ? createCluster({ rootNodes: cluster.map((node) => ({ url: `redis://${node}` })) }) : createClient({ url: opts.redis }),
+);
 const subscriber = quietly(publisher.duplicate());
 await Promise.all([publisher.connect(), subscriber.connect()]);
 
@@ -25,7 +29,7 @@ const makeAdapter = {
       requestsTimeout: opts.timeout,
       publishOnSpecificResponseChannel: opts.specific,
     }),
-  sharded: () => createShardedAdapter(publisher, subscriber),
+  sharded: () => createShardedAdapter(publisher, subscriber, { subscriptionMode: opts.mode }),
   streams: () => createStreamsAdapter(publisher, { useShardedPubSub: opts["sharded-pubsub"] }),
 }[opts.adapter];
 

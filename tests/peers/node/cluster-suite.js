@@ -16,6 +16,7 @@ const features = opts.features.split(",");
 class Client {
   events = [];
   #waiting = [];
+  #ready = new Set();
 
   constructor(t, url, namespace, name) {
     this.socket = io(url + (namespace === "/" ? "" : namespace), {
@@ -26,10 +27,16 @@ class Client {
     });
     t.after(() => this.socket.disconnect());
     this.socket.onAny((...args) => {
+      if (args[0] === "ready") return void this.#ready.add(args[1]);
       if (typeof args.at(-1) === "function") args.pop()(`${name} heard ${args.slice(1).join(" ")}`);
       this.events.push(args);
       for (const wake of this.#waiting.splice(0)) wake();
     });
+  }
+
+  /** Whether an event of `reaches` has come. */
+  isReady(word) {
+    return this.#ready.has(word);
   }
 
   async connected() {
@@ -65,7 +72,17 @@ async function pair(t, namespace = "/") {
   const room = unique();
   await a.command("join", [room, `${room}-a`]);
   await b.command("join", [room, `${room}-b`]);
+  await Promise.all([reaches(a, b, room), reaches(b, a, room), reaches(a, b, `${room}-b`), reaches(b, a, `${room}-a`)]);
   return { a, b, room };
+}
+
+/** Waits until what one node sends to a room reaches a client of the other: some ask for the channel of a room when it is joined. */
+async function reaches(from, to, room) {
+  const word = unique();
+  await settled(to, async () => {
+    await from.command("emit", { rooms: [room] }, "ready", word);
+    return to.isReady(word);
+  });
 }
 
 const binary = Buffer.from([0, 1, 2, 253, 254, 255]);
@@ -158,6 +175,7 @@ const make = [
     const other = unique();
     await a.command("make", { rooms: [`${room}-b`] }, "join", [other]);
     await settled(a, async () => (await a.command("fetch", { rooms: [other] })).length === 1);
+    await reaches(a, b, other);
     await a.command("emit", { rooms: [other] }, "in");
     assert.deepEqual(await b.next(), ["in"]);
     await a.command("make", { rooms: [`${room}-b`] }, "leave", [other]);

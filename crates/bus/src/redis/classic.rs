@@ -36,6 +36,9 @@ pub(super) use read::{ReadSocket, Received, event, read};
 /// The type of an event's packet.
 const EVENT: u64 = 2;
 
+/// The type of an event's packet with bytes in it, as nodes of Socket.IO 2 write it.
+const BINARY_EVENT: u64 = 5;
+
 /// What a request or an answer is, as a number.
 mod kind {
     pub(super) const SOCKETS: u64 = 0;

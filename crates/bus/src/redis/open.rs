@@ -123,6 +123,16 @@ impl Address {
         matches!(self.kind, Kind::Sentinel(_))
     }
 
+    /// Returns hosts and ports of the nodes of a cluster that the URL names.
+    pub(crate) fn seeds(&self) -> Vec<(String, u16)> {
+        let Kind::Cluster { seeds, .. } = &self.kind else { return Vec::new() };
+        let host = |seed: &ConnectionInfo| match seed.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => Some((host.clone(), *port)),
+            _ => None,
+        };
+        seeds.iter().filter_map(host).collect()
+    }
+
     /// Connects for commands. An answer may take `response_timeout`, which `None` makes endless: for commands that wait.
     pub(crate) async fn connect(&self, response_timeout: Option<Duration>) -> RedisResult<Connection> {
         let Kind::Cluster { seeds, tls } = &self.kind else {

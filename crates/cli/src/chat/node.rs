@@ -69,6 +69,17 @@ struct Auth {
 impl Node {
     /// Starts a node that listens on an address and is joined to others by an adapter.
     pub(crate) async fn start(name: &str, address: SocketAddr, adapter: Arc<dyn Adapter>) -> io::Result<Self> {
+        Self::start_as(name, address, adapter, false).await
+    }
+
+    /// As [`start`](Self::start); if it is strict, `/health` fails while the other nodes cannot be reached.
+    pub(crate) async fn start_as(
+        name: &str,
+        address: SocketAddr,
+        adapter: Arc<dyn Adapter>,
+        is_strict: bool,
+    ) -> io::Result<Self> {
+        let bus = adapter.clone();
         let io = Server::new(Options { adapter, ..Options::default() });
         let chat = Arc::new(Chat {
             name: name.to_owned(),
@@ -87,7 +98,10 @@ impl Node {
             async {}
         });
         chat.listen_to_nodes();
-        let pages = |request| async move { page::answer(&request) };
+        let pages = move |request| {
+            let bus = bus.clone();
+            async move { page::answer(&request, || bus.health(), is_strict) }
+        };
         let listening = io.bind_with(address, ListenOptions::default(), pages).await?;
         let remembering = tokio::spawn(Arc::clone(&chat).remember());
         let watched = Arc::clone(&chat);

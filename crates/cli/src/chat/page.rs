@@ -11,6 +11,7 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use limpet_bus::Health;
 
 /// A file of the page, within the binary.
 struct Asset {
@@ -46,8 +47,12 @@ const ASSETS: [Asset; 10] = [
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Answers a request.
-pub(crate) fn answer<B>(request: &Request<B>) -> Response<Full<Bytes>> {
+/// Answers a request. `health` is asked for `/health`; if it is strict, being cut off is a failure.
+pub(crate) fn answer<B>(
+    request: &Request<B>,
+    health: impl FnOnce() -> Health,
+    is_strict: bool,
+) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -59,7 +64,12 @@ pub(crate) fn answer<B>(request: &Request<B>) -> Response<Full<Bytes>> {
             response.headers_mut().insert(LOCATION, HeaderValue::from_static("/sticky"));
             response
         }
-        "/health" => text(StatusCode::OK, "ok\n"),
+        "/health" => {
+            let health = health();
+            // A node that is cut off still serves its users. If all say that they fail, none is left when the bus fails.
+            let is_well = health.is_ok() || !is_strict;
+            text(if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, format!("{health}\n"))
+        }
         "/headers" => text(StatusCode::OK, arrived(request)),
         path => match ASSETS.iter().find(|asset| asset.path == path) {
             Some(asset) => page(asset, request),
@@ -118,13 +128,16 @@ fn respond(status: StatusCode, kind: &'static str, content: Bytes) -> Response<F
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body_util::BodyExt as _;
+    use limpet_bus::health::State;
 
     use super::*;
 
     fn get(path: &str) -> (StatusCode, http::HeaderMap, String) {
         let request = Request::get(path).header("x-test", "<b>").header("x-raw", b"\xff\x00".get(..1).unwrap());
-        let (parts, body) = answer(&request.body(()).unwrap()).into_parts();
+        let (parts, body) = answer(&request.body(()).unwrap(), Health::default, true).into_parts();
         let body = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(body.collect());
         let body = String::from_utf8(body.unwrap().to_bytes().to_vec()).unwrap();
         (parts.status, parts.headers, body)
@@ -149,7 +162,7 @@ mod tests {
     fn an_unchanged_file_is_not_sent_again() {
         let (_, headers, _) = get("/sticky/app.js");
         let again = Request::get("/sticky/app.js").header(IF_NONE_MATCH, &headers[ETAG]).body(()).unwrap();
-        assert_eq!(answer(&again).status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(answer(&again, Health::default, false).status(), StatusCode::NOT_MODIFIED);
     }
 
     #[test]
@@ -163,11 +176,26 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_is_cut_off_says_so_and_fails_only_if_told_to() {
+        let cut_off = || {
+            let mut health = Health::default();
+            health.state = State::Degraded { reason: "Redis is gone".to_owned(), lasting: Duration::from_secs(3) };
+            health
+        };
+        for (is_strict, status) in [(false, StatusCode::OK), (true, StatusCode::SERVICE_UNAVAILABLE)] {
+            let response = answer(&Request::get("/health").body(()).unwrap(), cut_off, is_strict);
+            assert_eq!(response.status(), status);
+            let body = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(response.collect());
+            assert_eq!(body.unwrap().to_bytes(), "degraded for 3 s: Redis is gone\n");
+        }
+    }
+
+    #[test]
     fn other_paths_and_methods_are_refused() {
         assert_eq!(get("/").0, StatusCode::FOUND);
         assert_eq!(get("/health").2, "ok\n");
         assert_eq!(get("/sticky/../Cargo.toml").0, StatusCode::NOT_FOUND);
         let post = Request::post("/sticky").body(()).unwrap();
-        assert_eq!(answer(&post).status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(answer(&post, Health::default, false).status(), StatusCode::METHOD_NOT_ALLOWED);
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{EVENT, Name, Options, Place, json, kind, malformed};
+use super::{BINARY_EVENT, EVENT, Name, Options, Place, json, kind, malformed};
 use crate::adapter::BusError;
 use crate::envelope::{Message, RequestId, SocketInfo};
 use crate::node::NodeId;
@@ -62,7 +62,7 @@ impl ReadPacket<'_> {
         if self.nsp.as_deref().unwrap_or("/") != namespace {
             return Err(malformed("the packet is of another namespace"));
         }
-        if self.kind != EVENT {
+        if !matches!(self.kind, EVENT | BINARY_EVENT) {
             return Err(malformed("the packet is no event"));
         }
         event(self.data, attachments)

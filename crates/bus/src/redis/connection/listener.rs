@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use redis::{Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -42,7 +45,17 @@ pub(super) fn start(address: Address, wanted: Arc<Wanted>, meter: Arc<Meter>, he
     // Each channel that was asked for and each connection has one event at most.
     let (sender, events) = mpsc::unbounded_channel();
     let topology = Topology::new(address);
-    let listener = Listener { topology, wanted, meter, hear, lanes: HashMap::new(), pending: HashSet::new(), sender };
+    let listener = Listener {
+        topology,
+        wanted,
+        meter,
+        hear,
+        lanes: HashMap::new(),
+        pending: HashSet::new(),
+        asking: HashSet::new(),
+        asks: FuturesUnordered::new(),
+        sender,
+    };
     tokio::spawn(listener.run(events)).abort_handle()
 }
 
@@ -55,7 +68,20 @@ struct Listener {
     lanes: HashMap<To, Ear>,
     /// What may differ from what is wanted.
     pending: HashSet<Subscription>,
+    /// What Redis has been asked for. Who joins a room does not wait until it has answered others.
+    asking: HashSet<Subscription>,
+    asks: FuturesUnordered<BoxFuture<'static, Asked>>,
     sender: mpsc::UnboundedSender<Event>,
+}
+
+/// What came of a question.
+struct Asked {
+    to: To,
+    /// Of the connection.
+    number: u64,
+    is_wanted: bool,
+    batch: Vec<Subscription>,
+    result: RedisResult<()>,
 }
 
 /// A connection, and what Redis has confirmed on it.
@@ -84,36 +110,29 @@ impl Listener {
                     None => std::future::pending().await,
                 }
             };
+            let mut result = Ok(());
             tokio::select! {
                 changed = wanted.changes() => self.pending.extend(changed),
                 // It holds a sender itself.
                 Some(event) = events.recv() => self.take(event),
-                () = again => {}
+                Some(asked) = self.asks.next() => result = self.take_answer(asked),
+                () = again => retry = None,
             }
             while let Ok(event) = events.try_recv() {
                 self.take(event);
             }
-            self.pending.extend(wanted.take_changes());
-            if self.pending.is_empty() {
+            // New wishes do not shorten the pause.
+            if result.is_ok() && retry.is_none() && !self.pending.is_empty() {
+                result = self.settle().await;
+            }
+            if let Err(error) = result {
+                self.meter.begin(PART, error);
+                self.topology.doubt();
+                retry = Some(Instant::now() + pause);
+                pause = (pause * 2).min(RETRY.1);
+            } else if self.pending.is_empty() && self.asks.is_empty() {
                 self.meter.end(PART);
                 (retry, pause) = (None, RETRY.0);
-                continue;
-            }
-            // New wishes do not shorten the pause.
-            if retry.is_some_and(|at| Instant::now() < at) {
-                continue;
-            }
-            match self.settle().await {
-                Ok(()) => {
-                    self.meter.end(PART);
-                    (retry, pause) = (None, RETRY.0);
-                }
-                Err(error) => {
-                    self.meter.begin(PART, error);
-                    self.topology.doubt();
-                    retry = Some(Instant::now() + pause);
-                    pause = (pause * 2).min(RETRY.1);
-                }
             }
         }
     }
@@ -147,95 +166,122 @@ impl Listener {
         self.pending.extend(ear.hears.drain());
     }
 
-    /// Makes what is confirmed what is wanted. What failed stays pending.
+    /// Asks for what is wanted and not heard, and leaves what is heard and not wanted. What cannot be asked stays pending.
     async fn settle(&mut self) -> RedisResult<()> {
         self.topology.know().await?;
         let mut failed = None;
-        let mut groups: HashMap<To, Vec<Subscription>> = HashMap::new();
-        for subscription in std::mem::take(&mut self.pending) {
+        let mut groups: HashMap<(To, How, bool), Vec<Subscription>> = HashMap::new();
+        // What is being asked for is looked at again when the answer has come.
+        let pending = std::mem::take(&mut self.pending);
+        for subscription in pending.into_iter().filter(|subscription| !self.asking.contains(subscription)) {
             let is_shard = subscription.how == How::Shard;
             let owner = if is_shard { self.topology.owner(&subscription.name) } else { Some(To::Any) };
             let heard = self.lanes.iter().find(|(_, ear)| ear.hears.contains(&subscription)).map(|(to, _)| to.clone());
-            match (heard, owner, self.wanted.is_wanted(&subscription)) {
-                (Some(to), _, false) => groups.entry(to).or_default().push(subscription),
-                (None, Some(to), true) => groups.entry(to).or_default().push(subscription),
+            let (to, is_wanted) = match (heard, owner, self.wanted.is_wanted(&subscription)) {
+                (Some(to), _, false) => (to, false),
+                (None, Some(to), true) => (to, true),
                 (None, None, true) => {
                     self.pending.insert(subscription);
                     failed = Some(unowned());
+                    continue;
                 }
-                (Some(_), _, true) | (None, _, false) => {}
-            }
+                (Some(_), _, true) | (None, _, false) => continue,
+            };
+            groups.entry((to, subscription.how, is_wanted)).or_default().push(subscription);
         }
-        for (to, group) in groups {
-            if let Err(error) = self.settle_on(&to, group).await {
-                failed = Some(error);
-                self.drop_lane(&to);
+        for ((to, how, is_wanted), group) in groups {
+            if !self.lanes.contains_key(&to) {
+                let (hear, meter, sender) = (self.hear.clone(), self.meter.clone(), self.sender.clone());
+                match connect(&self.topology, &to, hear, meter, sender).await {
+                    Ok(ear) => drop(self.lanes.insert(to.clone(), ear)),
+                    Err(error) => {
+                        self.pending.extend(group);
+                        failed = Some(error);
+                        continue;
+                    }
+                }
             }
+            self.ask(&to, how, is_wanted, group);
         }
         failed.map_or(Ok(()), Err)
     }
 
-    /// Asks one connection for what it lacks. What is not confirmed is pending afterwards.
-    async fn settle_on(&mut self, to: &To, group: Vec<Subscription>) -> RedisResult<()> {
-        self.pending.extend(group.iter().cloned());
-        if !self.lanes.contains_key(to) {
-            let ear = self.connect(to).await?;
-            self.lanes.insert(to.clone(), ear);
-        }
-        let Some(ear) = self.lanes.get_mut(to) else { return Ok(()) };
-        for how in [How::Channel, How::Pattern, How::Shard] {
-            let (have, lack): (Vec<_>, Vec<_>) = group
-                .iter()
-                .filter(|subscription| subscription.how == how)
-                .cloned()
-                .partition(|subscription| ear.hears.contains(subscription));
-            for (subscriptions, is_wanted) in [(have, false), (lack, true)] {
-                for batch in subscriptions.chunks(BATCH) {
-                    // From here on nobody may take it for confirmed.
-                    if !is_wanted {
-                        for left in batch {
-                            ear.hears.remove(left);
-                        }
-                        self.wanted.confirm(batch, false);
-                    }
-                    answer(&self.meter, PART, ask(&mut ear.lane, how, is_wanted, batch)).await?;
-                    if is_wanted {
-                        ear.hears.extend(batch.iter().cloned());
-                        self.wanted.confirm(batch, true);
-                    }
-                    for settled in batch {
-                        self.pending.remove(settled);
-                    }
+    fn ask(&mut self, to: &To, how: How, is_wanted: bool, group: Vec<Subscription>) {
+        let Some(ear) = self.lanes.get_mut(to) else { return self.pending.extend(group) };
+        for batch in group.chunks(BATCH).map(<[_]>::to_vec) {
+            if !is_wanted {
+                // From here on nobody may take it for heard.
+                for left in &batch {
+                    ear.hears.remove(left);
                 }
+                self.wanted.confirm(&batch, false);
             }
+            self.asking.extend(batch.iter().cloned());
+            let (mut lane, number, to, meter) = (ear.lane.clone(), ear.number, to.clone(), self.meter.clone());
+            let asked = async move {
+                let result = answer(&meter, PART, ask(&mut lane, how, is_wanted, &batch)).await;
+                Asked { to, number, is_wanted, batch, result }
+            };
+            self.asks.push(asked.boxed());
         }
-        Ok(())
     }
 
-    async fn connect(&self, to: &To) -> RedisResult<Ear> {
-        static NUMBERS: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        let (hear, events) = (self.hear.clone(), self.sender.clone());
-        let lane = Lane::connect(&self.topology, to, move |info| match info.kind {
-            PushKind::Disconnection => drop(events.send(Event::Broken(number))),
-            PushKind::SUnsubscribe => {
-                if let Some(Value::BulkString(name)) = info.data.into_iter().next()
-                    && let Ok(name) = String::from_utf8(name)
-                {
-                    events.send(Event::Gone(number, name.into())).ok();
+    fn take_answer(&mut self, Asked { to, number, is_wanted, batch, result }: Asked) -> RedisResult<()> {
+        for subscription in &batch {
+            self.asking.remove(subscription);
+        }
+        let ear = self.lanes.get_mut(&to).filter(|ear| ear.number == number);
+        match (&result, ear) {
+            (Ok(()), Some(ear)) => {
+                if is_wanted {
+                    ear.hears.extend(batch.iter().cloned());
+                    self.wanted.confirm(&batch, true);
+                }
+                // The wish may have changed meanwhile.
+                let wanted = self.wanted.clone();
+                self.pending.extend(batch.into_iter().filter(|other| wanted.is_wanted(other) != is_wanted));
+            }
+            (_, ear) => {
+                let is_there = ear.is_some();
+                self.pending.extend(batch);
+                if is_there {
+                    self.drop_lane(&to);
                 }
             }
-            _ => {
-                if let Some((channel, bytes)) = message(info) {
-                    hear(&channel, bytes);
-                }
-            }
-        })
-        .await?;
-        let ping =
-            tokio::spawn(ping(lane.clone(), self.topology.question(), self.meter.clone(), self.sender.clone(), number));
-        Ok(Ear { lane, number, hears: HashSet::new(), ping: ping.abort_handle() })
+        }
+        result
     }
+}
+
+/// Connects, and begins to hear.
+async fn connect(
+    topology: &Topology,
+    to: &To,
+    hear: Arc<Hear>,
+    meter: Arc<Meter>,
+    sender: mpsc::UnboundedSender<Event>,
+) -> RedisResult<Ear> {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let events = sender.clone();
+    let lane = Lane::connect(topology, to, move |info| match info.kind {
+        PushKind::Disconnection => drop(events.send(Event::Broken(number))),
+        PushKind::SUnsubscribe => {
+            if let Some(Value::BulkString(name)) = info.data.into_iter().next()
+                && let Ok(name) = String::from_utf8(name)
+            {
+                events.send(Event::Gone(number, name.into())).ok();
+            }
+        }
+        _ => {
+            if let Some((channel, bytes)) = message(info) {
+                hear(&channel, bytes);
+            }
+        }
+    })
+    .await?;
+    let ping = tokio::spawn(ping(lane.clone(), topology.question(), meter, sender, number));
+    Ok(Ear { lane, number, hears: HashSet::new(), ping: ping.abort_handle() })
 }
 
 /// Asks now and then whether a connection is still there, and leads to where it should.

@@ -47,14 +47,15 @@ impl Topology {
         let config = config(Some(super::SLOW));
         let mut failed = None;
         // Those that were named at first, and then those that were learned: the first may all be gone.
-        let mut known: Vec<To> = self.ranges.iter().map(|(_, _, to)| to.clone()).collect();
-        known.dedup();
-        for to in std::iter::once(To::Any).chain(known) {
-            let connected = match &to {
-                To::Any => self.address.connect_one(&config).await,
-                To::Node(host, port) => self.address.connect_node(host, *port, &config).await,
-            };
-            match ask(connected).await {
+        let mut nodes = self.address.seeds();
+        for (_, _, to) in &self.ranges {
+            if let To::Node(host, port) = to {
+                nodes.push((host.to_string(), *port));
+            }
+        }
+        nodes.dedup();
+        for (host, port) in nodes {
+            match ask(&host, self.address.connect_node(&host, port, &config).await).await {
                 Ok(ranges) => {
                     self.ranges = ranges;
                     self.is_known = true;
@@ -104,15 +105,15 @@ impl Topology {
     }
 }
 
-async fn ask(connected: RedisResult<MultiplexedConnection>) -> RedisResult<Vec<(u16, u16, To)>> {
+async fn ask(asked: &str, connected: RedisResult<MultiplexedConnection>) -> RedisResult<Vec<(u16, u16, To)>> {
     let mut connection = connected?;
     let answer: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
-    let ranges: Vec<_> = answer.into_iter().take(MAX_RANGES).filter_map(range).collect();
+    let ranges: Vec<_> = answer.into_iter().take(MAX_RANGES).filter_map(|words| range(asked, words)).collect();
     if ranges.is_empty() { Err(nobody()) } else { Ok(ranges) }
 }
 
-/// Reads `[first, last, [host, port, …], replicas…]`.
-fn range(words: Vec<Value>) -> Option<(u16, u16, To)> {
+/// Reads `[first, last, [host, port, …], replicas…]`. A node that does not know its own name is the one that was asked.
+fn range(asked: &str, words: Vec<Value>) -> Option<(u16, u16, To)> {
     let mut words = words.into_iter();
     let number = |value: Value| match value {
         Value::Int(number) => u16::try_from(number).ok(),
@@ -121,8 +122,11 @@ fn range(words: Vec<Value>) -> Option<(u16, u16, To)> {
     let (first, last) = (number(words.next()?)?, number(words.next()?)?);
     let Value::Array(master) = words.next()? else { return None };
     let mut master = master.into_iter();
-    let Value::BulkString(host) = master.next()? else { return None };
-    let host = String::from_utf8(host).ok().filter(|host| !host.is_empty())?;
+    let host = match master.next()? {
+        Value::BulkString(host) if !host.is_empty() => String::from_utf8(host).ok()?,
+        Value::BulkString(_) | Value::Nil => asked.to_owned(),
+        _ => return None,
+    };
     Some((first, last, To::Node(host.into(), number(master.next()?)?)))
 }
 

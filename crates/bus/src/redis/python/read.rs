@@ -124,7 +124,11 @@ fn arguments(event: &str, data: Option<&RawValue>, is_binary: bool) -> Result<Ar
             check_places(&json(values.get())?, attachments.len())?;
             json(values.get())?
         }
-        (false, true) => json(text)?,
+        (false, true) => match json::<Vec<&RawValue>>(text)?.as_slice() {
+            // An event without data: for Python's servers this is the same.
+            [only] if only.get() == "null" => Vec::new(),
+            values => values.to_vec(),
+        },
         // A single value.
         (false, false) => data.into_iter().collect(),
     };
@@ -198,6 +202,8 @@ mod tests {
         assert!(
             matches!(message, Message::Disconnect { targets, close: false } if *targets.rooms == [Room::from("s")])
         );
+        let message = body("emit", json!({ "event": "e", "data": [null] }));
+        assert!(matches!(message, Message::Broadcast { arguments, .. } if arguments.text() == r#"["e"]"#));
         let message = body("emit", json!({ "event": "e", "data": "one", "room": ["a"], "callback": ["a", "/n", 7] }));
         let Message::Broadcast { arguments, request: Some(request), .. } = message else { panic!("{message:?}") };
         assert_eq!((arguments.text(), &*request), (r#"["e","one"]"#, r#"[7,"a"]"#));

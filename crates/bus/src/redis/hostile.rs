@@ -1,0 +1,97 @@
+//! Whatever stands on a channel, the readers end with a message or an error: they never panic.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::classic::{Place, read};
+use super::sharded::Shards;
+use super::{Sharding, message, python};
+use limpet_proto::socketio::msgpack;
+
+/// Any JSON that looks a little like a message.
+fn json() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        Just("uid"),
+        Just("nsp"),
+        Just("type"),
+        Just("data"),
+        Just("opts"),
+        Just("rooms"),
+        Just("except"),
+        Just("flags"),
+        Just("packet"),
+        Just("requestId"),
+        Just("sockets"),
+        Just("clientCount"),
+        Just("close"),
+        Just("sid"),
+        Just("room"),
+        Just("method"),
+        Just("event"),
+        Just("binary"),
+        Just("namespace"),
+        Just("callback"),
+        Just("skip_sid"),
+        Just("host_id"),
+        Just("handshake"),
+        Just("_placeholder"),
+        Just("num"),
+        Just("emit"),
+        Just("/"),
+    ];
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|value| value.to_string()),
+        (-2i64..20).prop_map(|value| value.to_string()),
+        Just("1e400".to_owned()),
+        Just(u64::MAX.to_string()),
+        word.clone().prop_map(|word| format!("\"{word}\"")),
+        Just("\"\\ud800\"".to_owned()),
+    ];
+    leaf.prop_recursive(4, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec((word.clone(), inner), 0..8).prop_map(|members| {
+                let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+fn all(bytes: &Bytes) {
+    for place in [Place::Broadcast(None), Place::Broadcast(Some("r")), Place::Request, Place::Response] {
+        read(place, "/", bytes).ok();
+    }
+    message::read_whole(bytes).ok();
+    python::check(bytes);
+    Shards::new("socket.io", "/", Sharding::Dynamic).read("socket.io#/#r#", "/", bytes, |_| true).ok();
+}
+
+proptest! {
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        all(&bytes.into());
+    }
+
+    #[test]
+    fn any_json(text in json()) {
+        all(&Bytes::from(text.clone()));
+        // The same as msgpack.
+        let mut bytes = Vec::new();
+        if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
+            msgpack::from_json(&text, &[Bytes::from_static(b"x")], &mut bytes);
+            all(&bytes.into());
+        }
+    }
+
+    #[test]
+    fn any_cut(text in json(), cut in any::<prop::sample::Index>()) {
+        let mut bytes = Vec::new();
+        if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
+            msgpack::from_json(&text, &[], &mut bytes);
+            bytes.truncate(cut.index(bytes.len().max(1)));
+            all(&bytes.into());
+        }
+    }
+}
