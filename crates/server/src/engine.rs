@@ -17,6 +17,7 @@ mod query;
 mod request;
 mod respond;
 mod sid;
+mod spare;
 mod table;
 mod upgrade;
 mod websocket;
@@ -51,6 +52,7 @@ use self::core::{Core, Entry, now};
 use hooks::Hooks;
 use request::{Purpose, Query, Refusal};
 use respond::Answer;
+use spare::Spare;
 use table::Table;
 use websocket::Asked;
 
@@ -74,6 +76,7 @@ struct Inner<A: Application> {
     config: Arc<Config>,
     application: A,
     table: Table<A::Receiver>,
+    spare: Spare,
     hooks: Hooks,
     /// Whether new sessions are refused.
     refuses: AtomicBool,
@@ -98,6 +101,7 @@ impl<A: Application> Engine<A> {
             config: Arc::new(config),
             application,
             table: Table::new(),
+            spare: Spare::default(),
             hooks: Hooks::default(),
             refuses: AtomicBool::new(false),
             closes: AtomicBool::new(false),
@@ -245,6 +249,7 @@ impl<A: Application> Engine<A> {
             entry.receiver.close(CloseReason::TransportError);
             return Err(Refusal::new(ErrorCode::BadRequest, Context::IdGenerationError));
         }
+        self.0.spare.came(self.0.table.len());
         if self.0.closes.load(Ordering::SeqCst) {
             connection.close(CloseReason::ServerShuttingDown, true);
         }

@@ -1,9 +1,7 @@
 //! Thousands of clients that come at once, hear a broadcast, are cut and come again: all get in within seconds, none
 //! leaves anything behind.
 //!
-//! What is allocated goes back to what it was, but for the room of tables. The pages stay with the allocator: glibc gives
-//! back only what lies above the highest allocation that is still there, and after 15,000 clients that were half on
-//! polling, which took 320 MB, nearly all of it lies below. `malloc_trim(0)` leaves 8 MB of it.
+//! What is allocated goes back to what it was, but for the room of tables, and the system gets its pages back.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -65,9 +63,15 @@ fn soak(maker: Maker, clients: usize, within: Duration) {
         let grown = 16 * 1024 + 16 * clients as u64;
         assert!(last <= middle + grown, "something is left behind in every round: {heaps:?} bytes");
     }
-    // The allocator needs no new pages.
-    let [_, middle, .., last] = memories[..] else { unreachable!("four rounds") };
-    assert!(last <= middle + middle / 7 + 2048, "memory grows: {memories:?} KiB");
+    // The system has its pages back, soon.
+    if maker == Maker::Limpet {
+        let room = (8 << 10) + clients as u64;
+        let end = Instant::now() + Duration::from_secs(30);
+        while memory() > first_memory + room {
+            assert!(Instant::now() < end, "{} KiB of memory stay: {first_memory}, then {memories:?}", memory());
+            sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 /// How many bytes the server has allocated.
@@ -85,8 +89,8 @@ fn a_thousand_clients() {
 #[test]
 #[ignore = "15,000 clients take a minute, and as many open files"]
 fn fifteen_thousand_clients() {
-    // Four seconds, of which the clients take half.
-    soak(Maker::Limpet, 15_000, Duration::from_secs(15));
+    // Three to four seconds on a quiet machine, of which the clients take half.
+    soak(Maker::Limpet, 15_000, Duration::from_secs(30));
 }
 
 /// The proof of the test itself.

@@ -56,8 +56,12 @@ fn poll<R>(entry: &Entry<R>, alarm: &mut Alarm<'_>, cx: &mut Context<'_>) -> Pol
 
 impl<A: Application> Inner<A> {
     /// Forgets a session that has ended, and tells the application.
-    pub(super) fn end(&self, entry: &Entry<A::Receiver>, reason: CloseReason) {
+    pub(super) fn end(self: &Arc<Self>, entry: &Entry<A::Receiver>, reason: CloseReason) {
         self.table.remove(&entry.core.sid);
         entry.receiver.close(reason);
+        if self.spare.went(self.table.len()) {
+            let engine = Arc::clone(self);
+            tokio::spawn(async move { engine.spare.give_back(|| engine.table.len()).await });
+        }
     }
 }

@@ -45,7 +45,7 @@ enum Turn {
 
 /// Runs the WebSocket of a session that began on it, or that has moved to it, until the session and the connection
 /// have ended. The socket is borrowed, since a future keeps room for whatever is moved through it.
-pub(super) async fn run<A, S>(engine: &Inner<A>, entry: &Arc<Entry<A::Receiver>>, socket: &mut Socket<S>)
+pub(super) async fn run<A, S>(engine: &Arc<Inner<A>>, entry: &Arc<Entry<A::Receiver>>, socket: &mut Socket<S>)
 where
     A: Application,
     S: AsyncRead + AsyncWrite + Unpin,
