@@ -49,6 +49,8 @@ fn secured(folder: &TempDir) -> (Process, SocketAddr) {
         ">p/s?:@",
         "resetchannels",
         "&socket.io*",
+        // A pattern is allowed only if it is named as it stands.
+        "&socket.io#/#*",
         "-@all",
     ]);
     command.args([
