@@ -140,6 +140,11 @@ impl Node {
 
     fn is_whole(&self) -> Result<bool> {
         let info = self.ask("CLUSTER INFO")?;
+        // A node passes nothing on to one that it has no connection to.
+        let nodes = self.ask("CLUSTER NODES")?;
+        if nodes.matches(" connected").count() < SLOTS.len() || nodes.contains("handshake") {
+            return Ok(false);
+        }
         Ok(["cluster_state:ok", "cluster_slots_ok:16384", "cluster_known_nodes:3"]
             .iter()
             .all(|word| info.contains(word)))

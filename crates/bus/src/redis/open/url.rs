@@ -63,14 +63,15 @@ impl Url {
         if path.contains('@') || [query, fragment].iter().flatten().any(|part| part.contains('@')) {
             return Err(wrong("has an @ behind its hosts; in a user or password write / as %2F, ? as %3F, # as %23"));
         }
-        let (has_tls, shape) = match scheme.replacen("valkey", "redis", 1).as_str() {
+        let scheme = scheme.replacen("valkey", "redis", 1);
+        let (has_tls, shape) = match scheme.as_str() {
             "redis" => (false, Shape::One),
             "rediss" => (true, Shape::One),
             "unix" | "redis+unix" => return Self::unix(authority, path, query),
             "redis+cluster" => (false, Shape::Cluster),
             "rediss+cluster" => (true, Shape::Cluster),
             "redis+sentinel" | "rediss+sentinel" => {
-                (scheme.contains("s+"), Shape::Sentinel { master: String::new(), user: None, password: None })
+                (scheme.starts_with("rediss"), Shape::Sentinel { master: String::new(), user: None, password: None })
             }
             // What is no scheme may be anything, a password too.
             _ => return Err(wrong(format!("has an unknown scheme; it begins with {SCHEMES}"))),

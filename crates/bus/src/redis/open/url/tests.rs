@@ -28,6 +28,11 @@ fn several_hosts() {
     assert_eq!((url.hosts, url.shape), (vec![host("a", 1), host("b", 6379), host("::1", 2)], Shape::Cluster));
     let url = read("rediss+sentinel://:p@a,b:5/my%20master/2?sentinel_user=s&sentinel_password=t");
     assert_eq!((url.hosts.clone(), url.db, url.tls.is_some()), (vec![host("a", 26379), host("b", 5)], 2, true));
+    for (url, has_tls) in
+        [("redis+sentinel://a/m", false), ("valkeys+sentinel://a/m", true), ("redis+cluster://a", false)]
+    {
+        assert_eq!(read(url).tls.is_some(), has_tls, "{url}");
+    }
     let [user, password] = ["s", "t"].map(|text| Some(text.to_owned()));
     assert_eq!(url.shape, Shape::Sentinel { master: "my master".to_owned(), user, password });
 }
