@@ -48,7 +48,7 @@ impl Spare {
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "glibc has no other way to be asked")]
 fn trim() {
     // SAFETY: it takes no pointer, and may be called by any thread at any time (MT-Safe, malloc_trim(3)).
     unsafe { libc::malloc_trim(0) };
