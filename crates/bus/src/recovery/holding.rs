@@ -31,8 +31,8 @@ struct Track {
     progress: Progress,
     /// The client has everything up to here, or it is not its concern.
     done: Offset,
-    /// The offset that the client brought from an earlier session, if it is behind the beginning of this one: until there is
-    /// an event there, it says nothing.
+    /// The offset that the client brought from an earlier session, if it is behind the beginning of this one: until the
+    /// events are there, it says nothing.
     stale: Option<Offset>,
     /// The texts that the client has taken for offsets, by their hashes.
     texts: HashSet<u64>,
@@ -85,10 +85,13 @@ impl Holding {
             Stamp::Own(offset) if offset <= track.done => None,
             Stamp::Own(offset) => {
                 track.done = offset;
-                track.progress.sent = Some(offset);
-                if track.stale.is_some_and(|stale| stale <= offset) {
+                let before = track.progress.sent.replace(offset);
+                if let Some(stale) = track.stale.filter(|stale| *stale <= offset) {
                     track.stale = None;
-                    track.progress.mistaken = None;
+                    // From here on it is one of this session, unless events were sent before it, and none at its place.
+                    if stale == offset || before.is_none() {
+                        track.progress.mistaken = None;
+                    }
                 }
                 Some(stamp)
             }
@@ -269,16 +272,31 @@ mod tests {
     fn an_offset_from_before_becomes_one_of_this_session() {
         let holding = holding(replay::begin(Some(at(10)), Some("15-0")));
         let from = |brought| replay::from(&holding.progress(Some(at(11)), true), Some(brought));
-        assert_eq!(from("15-0"), Some(at(11)));
-        assert!(holding.progress(None, false).mistaken.is_some());
+        assert_eq!(from("15-0"), None, "the event there may be sent before the next save");
+        let later = holding.progress(Some(at(16)), false);
+        assert!(later.mistaken.is_some());
+        assert_eq!(replay::from(&later, Some("15-0")), Some(at(16)), "nothing was sent up to there");
         holding.admit(Stamp::Own(at(12)));
-        assert_eq!((from("15-0"), from("12-0")), (Some(at(10)), Some(at(12))));
+        assert_eq!((from("15-0"), from("12-0")), (None, Some(at(12))));
         holding.admit(Stamp::Own(at(15)));
         assert_eq!((from("15-0"), from("12-0")), (Some(at(15)), Some(at(12))));
         // A text of the application that looks like an offset is none.
-        holding.mistake("2024-05");
+        holding.mistake("12-05");
         holding.admit(Stamp::Own(at(3000)));
-        assert_eq!(from("2024-05"), Some(at(15)));
+        assert_eq!(from("12-05"), Some(at(15)));
+    }
+
+    #[test]
+    fn an_offset_from_before_that_is_passed_over_is_no_place_of_this_session() {
+        let brought = |offsets: &[u64]| {
+            let holding = holding(replay::begin(Some(at(10)), Some("15-0")));
+            offsets.iter().for_each(|offset| assert!(holding.admit(Stamp::Own(at(*offset))).is_some()));
+            replay::from(&holding.progress(Some(at(30)), true), Some("15-0"))
+        };
+        assert_eq!(brought(&[]), Some(at(30)));
+        assert_eq!(brought(&[20]), Some(at(15)), "there was nothing before it");
+        assert_eq!(brought(&[12, 15, 20]), Some(at(15)), "it has that, from here or from before");
+        assert_eq!(brought(&[12, 20]), None, "the client has nothing of this session, or all up to there");
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub(super) const MAX_MISTAKEN: usize = 1024;
 /// | nothing | the beginning of the session |
 /// | anything else | not known |
 ///
+/// Nor is it known when it brings an offset behind the place where events would begin again, as after it came from a session
+/// that the store has lost to a node that was behind: it may have got the event there before this session, or in it.
+///
 /// If no event was sent to it behind that place, there is nothing for it up to `as_of` either. So a client that nobody speaks
 /// to does not depend on how far the log reaches back.
 pub(super) fn from(progress: &Progress, brought: Option<&str>) -> Option<Offset> {
@@ -27,10 +30,12 @@ pub(super) fn from(progress: &Progress, brought: Option<&str>) -> Option<Offset>
         (Some(text), _) => text.parse().ok().filter(|offset| Some(*offset) >= progress.start)?,
     };
     let reached = progress.sent.max(progress.start);
-    match (reached, progress.as_of) {
-        (Some(reached), Some(as_of)) if has >= reached => Some(has.max(as_of)),
-        _ => Some(has),
-    }
+    let place = match (reached, progress.as_of) {
+        (Some(reached), Some(as_of)) if has >= reached => has.max(as_of),
+        _ => has,
+    };
+    let brought: Option<Offset> = brought.and_then(|text| text.parse().ok());
+    Some(place).filter(|place| brought.is_none_or(|brought| brought <= *place))
 }
 
 /// Returns how far a client is whose session begins or goes on here, since it has everything up to `start` that concerns it.
@@ -74,8 +79,12 @@ mod tests {
         let asked_first = mistaken("hi", None, quiet.clone());
         let asked_before = mistaken("hi", Some(20), spoken.clone());
         let came_with = mistaken("9-0", None, quiet.clone());
+        let came_ahead = mistaken("50-0", None, quiet.clone());
+        let came_far_ahead = mistaken("51-0", None, quiet.clone());
+        let spoken_ahead = mistaken("40-0", None, spoken.clone());
+        let asked_ahead = mistaken("60-0", Some(30), spoken.clone());
         let by_node = Progress::default();
-        let table: [(&Progress, Option<&str>, Option<u64>); 29] = [
+        let table: [(&Progress, Option<&str>, Option<u64>); 35] = [
             // An offset of the last event that was sent, or of a later one that was not saved any more.
             (&spoken, Some("30-0"), Some(50)),
             (&spoken, Some("40-0"), Some(50)),
@@ -92,6 +101,15 @@ mod tests {
             (&quiet, Some("10-0"), Some(50)),
             (&quiet, Some("20-0"), Some(50)),
             (&quiet, Some("60-0"), Some(60)),
+            // It is ahead of the beginning of the session, and nothing was sent up to there.
+            (&came_ahead, Some("50-0"), Some(50)),
+            // Since this was saved, the event there may have been sent.
+            (&came_far_ahead, Some("51-0"), None),
+            (&came_far_ahead, Some("20-0"), Some(50)),
+            // Either all of it has arrived, or nothing.
+            (&spoken_ahead, Some("40-0"), None),
+            (&spoken_ahead, Some("20-0"), Some(20)),
+            (&asked_ahead, Some("60-0"), None),
             // No event has arrived.
             (&quiet, None, Some(50)),
             (&spoken, None, Some(10)),
@@ -135,10 +153,13 @@ mod tests {
     #[test]
     fn a_fresh_session_is_not_confused_by_the_offset_of_an_earlier_one() {
         for brought in [None, Some("5-0"), Some("10-0"), Some("30-0"), Some("hi")] {
+            let is_ahead = brought == Some("30-0");
             let begun = Progress { as_of: Some(at(20)), ..begin(Some(at(10)), brought) };
-            assert_eq!(from(&begun, brought), Some(at(20)), "{brought:?}");
+            assert_eq!(from(&begun, brought), (!is_ahead).then(|| at(20)), "{brought:?}");
+            let later = Progress { as_of: Some(at(30)), ..begun.clone() };
+            assert_eq!(from(&later, brought), Some(at(30)), "{brought:?}");
             let spoken = Progress { sent: Some(at(25)), ..begun };
-            assert_eq!(from(&spoken, brought), Some(at(10)), "{brought:?}");
+            assert_eq!(from(&spoken, brought), (!is_ahead).then(|| at(10)), "{brought:?}");
         }
     }
 

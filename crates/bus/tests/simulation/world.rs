@@ -141,9 +141,7 @@ impl World {
         let mut chance = Chance(seed);
         let (is_trimmed, is_forgetful) = (chance.percent(20), chance.percent(10));
         let is_asking = chance.percent(15);
-        // Not both: the offset of a session that the store has lost may be ahead of a node that is seconds behind. If that
-        // node dies before it has saved what it delivered of that stretch, the client gets it again.
-        let is_stalling = chance.percent(30) && !is_forgetful;
+        let is_stalling = chance.percent(30);
         let weather = Weather { is_trimmed, is_forgetful, is_asking, is_stalling };
         let state = State {
             chance,
