@@ -35,6 +35,9 @@ pub(super) struct Begun {
     pub(super) client_framing: Framing,
     /// Whether the client can see the end of the body only by that of its connection.
     pub(super) closes_client: bool,
+    /// Whether the client was told that its connection takes another request. A word that is kept: the next request may
+    /// have arrived by the end of this one.
+    pub(super) keeps_client: bool,
     /// Whether the endpoint accepts another request on this connection, and for how many seconds it waits for one.
     pub(super) endpoint_keeps_alive: bool,
     pub(super) keep_alive_timeout: Option<u64>,
@@ -76,8 +79,16 @@ pub(super) async fn relay(
     if let Err(Error::Endpoint(Failure::Malformed(_))) = begun {
         request.flight.iter().for_each(Flight::malformed);
     }
-    let Begun { mut out, mut body, client_framing, closes_client, endpoint_keeps_alive, keep_alive_timeout, cookie } =
-        begun?;
+    let Begun {
+        mut out,
+        mut body,
+        client_framing,
+        closes_client,
+        keeps_client,
+        endpoint_keeps_alive,
+        keep_alive_timeout,
+        cookie,
+    } = begun?;
     edit(request, endpoint, &mut out.bytes);
     log.cookie(cookie);
     let mut stream = response.stream;
@@ -120,8 +131,7 @@ pub(super) async fn relay(
     if endpoint_keeps_alive && request.out.is_flushed() && client.body_is_done() && stream.input().is_empty() {
         kept::put(worker, client, request, endpoint, stream, keep_alive_timeout);
     }
-    let keep_alive = keeps_alive(worker, client, request) && !closes_client;
-    Ok(Served::Passed { keep_alive })
+    Ok(Served::Passed { keep_alive: keeps_client })
 }
 
 /// Gives a response up of which bytes have left already. Only the end of the connection can show that it is incomplete,
@@ -175,6 +185,7 @@ pub(super) fn write_head(
         body: Body::new(head.framing),
         client_framing,
         closes_client: client_framing == Framing::UntilClose,
+        keeps_client: keep_alive,
         endpoint_keeps_alive: head.keeps_alive(),
         keep_alive_timeout: head.keep_alive_timeout,
         cookie,
