@@ -13,78 +13,27 @@ use tokio::time::Instant;
 
 use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 use crate::envelope::{Envelope, Message, RequestId, SocketInfo, request_id};
-use crate::hub::OnRoom;
 use crate::log::Offset;
 use crate::node::NodeId;
-use crate::recovery::{Holding, Recovery, Snapshot, Stamp};
+use crate::recovery::{Recovery, Stamp};
 use crate::target::{Flags, Room, Targets};
 
+mod answer;
 mod line;
 mod order;
 mod request;
+mod sockets;
 #[cfg(test)]
 mod tests;
 
 use line::Line;
 use request::{Kind, Request, Requests};
 
+pub use answer::{Acks, Answers, Missing, Reply};
+pub use sockets::{OnAck, Sockets};
+
 /// How long an acknowledgement for another node is passed on, when that node does not say how long it waits.
 const PASS_ON: Duration = Duration::from_secs(60);
-
-/// Takes a client's acknowledgement of a broadcast.
-pub type OnAck = dyn Fn(Arguments) + Send + Sync;
-
-/// The sockets of a namespace on this node. Nothing here waits.
-pub trait Sockets: Send + Sync + 'static {
-    /// Sends an event. The offset of its stamp, if it has one, is written behind its arguments as one more text. A socket
-    /// that holds a session asks [`Holding::admit`] first.
-    fn broadcast(&self, arguments: &Arguments, targets: &Targets, flags: Flags, stamp: Stamp);
-
-    /// Sends an event that is to be acknowledged, and returns to how many. Acknowledgements are passed on while somebody
-    /// else holds `on_ack`: keep it weakly.
-    fn broadcast_with_ack(&self, arguments: &Arguments, targets: &Targets, flags: Flags, on_ack: &Arc<OnAck>) -> usize;
-
-    /// Lets sockets join rooms.
-    fn join(&self, targets: &Targets, rooms: &[Room]);
-
-    /// Lets sockets leave rooms.
-    fn leave(&self, targets: &Targets, rooms: &[Room]);
-
-    /// Disconnects sockets.
-    fn disconnect(&self, targets: &Targets, close: bool);
-
-    /// Describes sockets.
-    fn fetch(&self, targets: &Targets) -> Vec<SocketInfo>;
-
-    /// Names the rooms that have sockets, without those that are single sockets' own.
-    fn rooms(&self) -> Vec<Room>;
-
-    /// Whether anybody on this node is in a room.
-    fn has_room(&self, room: &str) -> bool {
-        let _ = room;
-        true
-    }
-
-    /// Tells of the rooms that there are and that come and go; see [`Hub::watch`](crate::hub::Hub::watch).
-    fn watch_rooms(&self, on_room: Box<OnRoom>) {
-        drop(on_room);
-    }
-
-    /// Takes an event of another server.
-    fn server_side_emit(&self, node: &NodeId, arguments: Arguments, reply: Option<Reply>);
-
-    /// Returns what is to be kept of the socket that has this session; `None` if it is not in the hub.
-    fn snapshot(&self, holding: &Holding) -> Option<Snapshot> {
-        let _ = holding;
-        None
-    }
-
-    /// Closes the socket that has this session, since its client is connected elsewhere: as if its transport had closed.
-    /// The client hears nothing. [`Recovery::end`] need not be called.
-    fn fenced(&self, holding: &Holding) {
-        let _ = holding;
-    }
-}
 
 /// One namespace on one node, among the others.
 pub struct Cluster {
@@ -109,83 +58,6 @@ pub struct ClusterOptions {
     pub timeout: Duration,
     /// How long clients may be away and still recover; `None`: they do not recover.
     pub recovery: Option<Duration>,
-}
-
-/// The nodes that did not answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Missing {
-    /// Those whose names are known.
-    pub nodes: Vec<NodeId>,
-    /// How many more, if the adapter knows only how many there are.
-    pub unnamed: usize,
-}
-
-/// What came of a broadcast that is acknowledged.
-#[derive(Debug, Default)]
-pub struct Acks {
-    /// What clients said, in the order in which it came.
-    pub answers: Vec<Arguments>,
-    /// How many clients did not answer.
-    pub missing: usize,
-    /// The nodes that did not say how many clients they have.
-    pub missing_nodes: Missing,
-    /// Why the other nodes were not asked.
-    pub error: Option<BusError>,
-}
-
-/// What came of a question to the nodes.
-#[derive(Debug)]
-pub struct Answers<T> {
-    /// What they said.
-    pub answers: Vec<T>,
-    /// Who did not answer.
-    pub missing: Missing,
-    /// Why the other nodes were not asked.
-    pub error: Option<BusError>,
-}
-
-/// The way to answer an event of another server. Answers once.
-pub struct Reply {
-    cluster: Weak<Cluster>,
-    node: NodeId,
-    request: RequestId,
-}
-
-impl Missing {
-    /// Returns whether nobody is missing.
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty() && self.unnamed == 0
-    }
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, node) in self.nodes.iter().enumerate() {
-            write!(f, "{}{node}", if index == 0 { "node " } else { ", " })?;
-        }
-        match (self.unnamed, self.nodes.is_empty()) {
-            (0, false) => Ok(()),
-            (count, true) => write!(f, "{count} nodes"),
-            (count, false) => write!(f, " and {count} more"),
-        }
-    }
-}
-
-impl Reply {
-    /// Answers.
-    ///
-    /// # Errors
-    /// [`BusError`] when the answer cannot leave.
-    pub fn send(self, arguments: Arguments) -> Result<(), BusError> {
-        let cluster = self.cluster.upgrade().ok_or(BusError::Closed)?;
-        cluster.publish(To::Node(&self.node), Message::ServerSideReply { request: self.request, arguments })
-    }
-}
-
-impl fmt::Debug for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("node", &self.node).field("request", &self.request).finish_non_exhaustive()
-    }
 }
 
 impl Cluster {
