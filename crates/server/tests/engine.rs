@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use limpet_server::engine::{CloseReason, Incoming, Options, Transport};
 use limpet_testkit::raw::websocket::{Frame, RawWebSocket, handshake};
+use limpet_testkit::wait::PATIENCE;
 use support::{Server, beside, quick, say, send, sid_of, slow, text};
 
 const UNKNOWN_SID: &str = r#"{"code":1,"message":"Session ID unknown"}"#;
@@ -21,7 +22,7 @@ fn a_polling_session_opens_with_exactly_five_members() {
     let sid = sid_of(&response.text());
     assert_eq!(sid.len(), 20);
     let expected = format!(
-        r#"0{{"sid":"{sid}","upgrades":["websocket"],"pingInterval":300,"pingTimeout":200,"maxPayload":1000000}}"#
+        r#"0{{"sid":"{sid}","upgrades":["websocket"],"pingInterval":300,"pingTimeout":1500,"maxPayload":1000000}}"#
     );
     assert_eq!(response.text(), expected);
     assert_eq!(server.engine.sessions(), 1);
@@ -34,7 +35,7 @@ fn a_websocket_session_opens_without_upgrades() {
     let open = text(&mut socket);
     let sid = sid_of(&open);
     let expected =
-        format!(r#"0{{"sid":"{sid}","upgrades":[],"pingInterval":300,"pingTimeout":200,"maxPayload":1000000}}"#);
+        format!(r#"0{{"sid":"{sid}","upgrades":[],"pingInterval":300,"pingTimeout":1500,"maxPayload":1000000}}"#);
     assert_eq!(open, expected);
 }
 
@@ -464,7 +465,7 @@ fn packets_behind_the_upgrade_packet_count() {
 
 #[test]
 fn a_candidate_that_misbehaves_is_dismissed_alone() {
-    let server = Server::start(Options { upgrade_timeout: Duration::from_millis(100), ..slow() });
+    let server = Server::start(Options { upgrade_timeout: Duration::from_secs(1), ..slow() });
     let sid = server.open();
     let candidate = format!("EIO=4&transport=websocket&sid={sid}");
     let mut garbage = server.websocket(&candidate);
@@ -512,7 +513,7 @@ fn an_application_that_waits_holds_up_its_own_session_alone() {
     assert_eq!(text(&mut socket), "4out");
     server.engine.close();
     assert_eq!(socket.frame().unwrap().opcode, 8);
-    assert_eq!(waiting.recv_timeout(Duration::from_secs(5)).unwrap(), 200);
+    assert_eq!(waiting.recv_timeout(PATIENCE).unwrap(), 200);
     server.until("the ends", |seen| *seen.closed.lock().unwrap() == [CloseReason::ServerShuttingDown; 3]);
     assert_eq!(server.engine.sessions(), 0);
     assert_eq!(server.get("EIO=4&transport=polling").status, 503);
@@ -547,7 +548,7 @@ fn the_listener_closes() {
     let mut server = Server::start(quick());
     let mut idle = server.client();
     assert_eq!(idle.get("/engine.io/?EIO=4&transport=polling").unwrap().status, 200);
-    server.close_listener(Duration::from_secs(5));
+    server.close_listener(PATIENCE);
     assert_eq!(idle.read_to_end().unwrap(), b"");
     assert!(limpet_testkit::raw::RawClient::connect(server.address).is_err());
 }

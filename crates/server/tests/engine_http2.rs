@@ -6,7 +6,6 @@ mod script;
 mod support;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use h2::client::SendRequest;
@@ -17,10 +16,8 @@ use limpet_server::engine::{CloseReason, Options, Transport};
 use limpet_server::listen::ListenOptions;
 use limpet_server::{Ack, Server as SocketIo, Socket};
 use limpet_testkit::raw::websocket::Frame;
-use support::{Server, sid_of, slow, until};
-
-/// No answer takes this long.
-const LIMIT: Duration = Duration::from_secs(10);
+use limpet_testkit::wait::{PATIENCE, until};
+use support::{Server, sid_of, slow};
 
 fn server(options: Options) -> Server {
     Server::start_with(options, ListenOptions { http2: true, ..ListenOptions::default() })
@@ -60,7 +57,7 @@ impl Client {
         if !body.is_empty() {
             sending.send_data(Bytes::from_static(body.as_bytes()), true).unwrap();
         }
-        let (head, body) = tokio::time::timeout(LIMIT, answer).await.expect("an answer").unwrap().into_parts();
+        let (head, body) = tokio::time::timeout(PATIENCE, answer).await.expect("an answer").unwrap().into_parts();
         (head.status, text_of(body).await)
     }
 
@@ -74,7 +71,7 @@ impl Client {
         let request = Self::head(Method::CONNECT, query).header("sec-websocket-version", "13");
         let request = request.extension(Protocol::from_static(protocol)).body(()).unwrap();
         let (answer, sending) = ready.send_request(request, false).unwrap();
-        (tokio::time::timeout(LIMIT, answer).await.expect("an answer").unwrap(), sending)
+        (tokio::time::timeout(PATIENCE, answer).await.expect("an answer").unwrap(), sending)
     }
 
     async fn websocket(&self, query: &str) -> WebSocket {
@@ -111,7 +108,7 @@ impl WebSocket {
     /// Reads until there are so many bytes.
     async fn fill(&mut self, count: usize) {
         while self.read.len() < count {
-            let piece = tokio::time::timeout(LIMIT, self.receiving.data()).await.expect("bytes in time");
+            let piece = tokio::time::timeout(PATIENCE, self.receiving.data()).await.expect("bytes in time");
             let piece = piece.expect("the stream goes on").unwrap();
             self.receiving.flow_control().release_capacity(piece.len()).unwrap();
             self.read.extend_from_slice(&piece);
@@ -145,7 +142,7 @@ impl WebSocket {
 
     /// Waits for the end of the stream, and ends its own side.
     async fn end(&mut self) {
-        while let Some(piece) = tokio::time::timeout(LIMIT, self.receiving.data()).await.expect("the end in time") {
+        while let Some(piece) = tokio::time::timeout(PATIENCE, self.receiving.data()).await.expect("the end in time") {
             assert_eq!(piece.expect("the stream is not reset"), "");
         }
         self.sending.send_data(Bytes::new(), true).unwrap();
@@ -301,7 +298,7 @@ fn a_listener_that_takes_http_2_takes_http_1_as_before() {
         let request = Client::head(Method::GET, "EIO=4&transport=polling").body(()).unwrap();
         let (answer, _) = send.send_request(request, true).unwrap();
         tokio::spawn(connection);
-        assert!(tokio::time::timeout(LIMIT, answer).await.expect("the end in time").is_err());
+        assert!(tokio::time::timeout(PATIENCE, answer).await.expect("the end in time").is_err());
     });
 }
 

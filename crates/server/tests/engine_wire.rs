@@ -12,7 +12,8 @@ use limpet_server::{AckError, Listening, Options, Server, Socket};
 use limpet_testkit::raw::RawClient;
 use limpet_testkit::raw::socketio::RawSocket;
 use limpet_testkit::raw::websocket::{Frame, KEY};
-use support::{say, sid_of, slow, text, until};
+use limpet_testkit::wait::until;
+use support::{say, sid_of, slow, text};
 
 /// A Socket.IO server in a runtime of its own.
 struct SocketIo {

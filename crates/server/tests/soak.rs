@@ -9,22 +9,23 @@ use std::time::{Duration, Instant};
 use limpet_testkit::conformance::{Maker, Subject};
 use limpet_testkit::crowd::{Crowd, raise_open_files};
 use limpet_testkit::raw::socketio::RawSocket;
+use limpet_testkit::wait::{PATIENCE, until};
 
 /// Waits until no socket but that of `control` is left.
 fn alone(control: &mut RawSocket) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while control.ask(r#"["fetch",{}]"#).expect("an answer").matches("\"rooms\"").count() > 1 {
-        assert!(Instant::now() < end, "sockets of cut clients are left");
-        sleep(Duration::from_millis(20));
-    }
+    until("no socket of a cut client is left", || {
+        control.ask(r#"["fetch",{}]"#).expect("an answer").matches("\"rooms\"").count() <= 1
+    });
 }
 
-/// Four rounds of coming, hearing, partly leaving and coming back, and being cut.
+/// Four rounds of coming, hearing, partly leaving and coming back, and being cut. In each round the server works for less
+/// than `within` until all are in.
 fn soak(maker: Maker, clients: usize, within: Duration) {
     let files = u64::try_from(clients).expect("a number of files") + 200;
     raise_open_files(files).expect("enough open files");
     let subject = Subject::features(maker, &[]).expect("the server starts");
     let address = subject.addresses[0];
+    let work = || subject.process.processor_time().expect("the server runs");
     let memory = || subject.process.memory_bytes().expect("the server runs") >> 10;
     let mut control = RawSocket::connect(address).expect("the first client gets in");
     let first_heap = heap(&mut control);
@@ -32,10 +33,14 @@ fn soak(maker: Maker, clients: usize, within: Duration) {
     let (mut heaps, mut memories) = (Vec::new(), Vec::new());
     for round in 0..4 {
         let mut crowd = Crowd::default();
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), work());
         crowd.join(address, clients).expect("all get in");
-        let took = start.elapsed();
-        assert!(took < within, "it took {took:?} until {clients} clients were in");
+        let (took, worked) = (start.elapsed(), work() - before);
+        // On a busy machine everything takes long; what the server has to do for it stays the same.
+        assert!(
+            worked < within && took < 10 * within,
+            "{clients} clients were in after {took:?}, {worked:?} of it work"
+        );
         for turn in 0..2 {
             let cast = format!("[\"cast\",{{\"via\":\"broadcast\"}},\"hello\",[{round},{turn}]]");
             control.ask(&cast).expect("it is sent to all");
@@ -66,7 +71,7 @@ fn soak(maker: Maker, clients: usize, within: Duration) {
     // The system has its pages back, soon.
     if maker == Maker::Limpet {
         let room = (8 << 10) + clients as u64;
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + PATIENCE;
         while memory() > first_memory + room {
             assert!(Instant::now() < end, "{} KiB of memory stay: {first_memory}, then {memories:?}", memory());
             sleep(Duration::from_millis(20));
@@ -82,7 +87,7 @@ fn heap(control: &mut RawSocket) -> u64 {
 
 #[test]
 fn a_thousand_clients() {
-    // A tenth of a second.
+    // A tenth of a second on a quiet machine.
     soak(Maker::Limpet, 1000, Duration::from_secs(3));
 }
 

@@ -78,7 +78,8 @@ async fn a_broadcast_collects_answers_and_counts_who_is_silent() {
             let all = socket.namespace().timeout(Duration::from_secs(5)).emit_with_ack::<String>("name?", ()).await;
             let mut all = all.unwrap();
             all.sort();
-            let short = Duration::from_millis(200);
+            // Who answers at all must not be late on a busy machine.
+            let short = Duration::from_secs(3);
             let error = socket.to("all").timeout(short).emit_with_ack::<u8>("not all answer", ()).await.unwrap_err();
             let nobody = socket.to("nobody").timeout(short).emit_with_ack::<u8>("name?", ()).await.unwrap();
             ack.send((all, error.answers, error.missing, error.missing_nodes.is_empty(), nobody.len())).unwrap();

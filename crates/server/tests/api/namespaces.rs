@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use limpet_server::{Ack, ConnectError, Options, Parser, Server, Socket, engine};
+use limpet_testkit::wait::PATIENCE;
 use serde_json::{Value, json};
 
 use crate::script::{listen, run, start};
@@ -79,7 +80,7 @@ async fn one_session_carries_several_namespaces() {
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "{what}");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -3,13 +3,10 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each suite uses a part of this")]
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use limpet_server::{Listening, Options, Server};
+use limpet_testkit::wait::PATIENCE;
 use tokio::process::Command;
-
-/// Longer than any script takes, on any machine.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// What scripts can use: clients of 4.8 and 2.5, the addresses, and helpers that wait for something.
 const PRELUDE: &str = r#"
@@ -73,7 +70,7 @@ pub(crate) async fn run_at(urls: Vec<String>, script: &str) {
     command.args(["--input-type=module", "--eval", &code]).args(urls);
     command.current_dir(limpet_testkit::peers::folder().join("node"));
     command.stdin(Stdio::null()).stdout(Stdio::inherit()).stderr(Stdio::piped()).kill_on_drop(true);
-    let output = tokio::time::timeout(LIMIT, command.output()).await;
+    let output = tokio::time::timeout(PATIENCE, command.output()).await;
     let output = output.expect("the script ends in time").expect("node runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
