@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use limpet_testkit::limpet::{KeyFile, Launch, Limpet};
 use limpet_testkit::misbehave::{Conduct, Endpoint};
 use limpet_testkit::raw::RawClient;
-
-const PATIENCE: Duration = Duration::from_secs(10);
+use limpet_testkit::wait::{self, PATIENCE};
 
 fn balancer(upstream: &str, endpoints: &str) -> Limpet {
     launch(upstream, endpoints).start().expect("it starts")
@@ -216,14 +215,24 @@ fn a_request_waits_for_a_slot_and_then_no_longer() {
     let refused = second.get("/second").expect("an answer");
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
-    // Whoever waits at the right time is served.
-    let mut third = sent(&limpet, "/third");
+    slow.answer();
+    assert_eq!(first.response().expect("an answer").status, 200);
+    assert_eq!(slow.most_at_once(), 1);
+}
+
+#[test]
+fn whoever_waits_when_a_slot_comes_free_is_served() {
+    let (slow, other) = (Slow::start(), answering("other"));
+    let limpet = one_slot(&slow, "queue_timeout = \"60s\"", &other);
+    let mut first = sent(&limpet, "/first");
+    slow.asked(1);
+    let mut second = sent(&limpet, "/second");
     fence(&limpet);
     slow.answer();
     assert_eq!(first.response().expect("an answer").status, 200);
-    assert_eq!(slow.asked(2)[1], "/third");
+    assert_eq!(slow.asked(2)[1], "/second");
     slow.answer();
-    assert_eq!(third.response().expect("an answer").status, 200);
+    assert_eq!(second.response().expect("an answer").status, 200);
     assert_eq!(slow.most_at_once(), 1);
 }
 
@@ -296,8 +305,5 @@ fn a_tunnel_has_its_slot_for_as_long_as_it_lives() {
     assert_eq!(status, 101);
     assert_eq!(open().1, 503);
     drop(tunnel);
-    let deadline = Instant::now() + PATIENCE;
-    while open().1 != 101 {
-        assert!(Instant::now() < deadline, "the slot is not given back");
-    }
+    wait::until("the slot is given back", || open().1 == 101);
 }

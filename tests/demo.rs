@@ -2,12 +2,11 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use limpet_testkit::http;
 use limpet_testkit::limpet::Demo;
-use limpet_testkit::process::{PATIENCE, Process};
+use limpet_testkit::process::Process;
+use limpet_testkit::wait;
 use rustix::process::Signal;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_limpet");
@@ -22,15 +21,6 @@ fn type_and_read(demo: &mut Demo, command: &str, answer: &str) -> String {
     demo.process.send_line(command).expect("it reads");
     let found = |line: &str| line.contains(answer).then(|| line.to_owned());
     demo.process.wait_for_after(before, &format!("{answer:?} after {command:?}"), found).expect("it answers")
-}
-
-/// Asks until a condition holds.
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "{what} did not come about");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Opens a session of Engine.IO without a client, and returns the status.
@@ -72,17 +62,17 @@ fn commands_act_on_the_nodes() {
     type_and_read(&mut demo, "stop 2", "does not run");
     type_and_read(&mut demo, "stop 1", "node 1 has ended");
     type_and_read(&mut demo, "kill 3", "the balancer was not told");
-    wait_until("a refusal without nodes", || handshake(demo.address) == 503);
+    wait::until("a refusal without nodes", || handshake(demo.address) == 503);
 
     type_and_read(&mut demo, "start 2", "node 2 takes users again");
-    wait_until("a session with one node", || handshake(demo.address) == 200);
+    wait::until("a session with one node", || handshake(demo.address) == 200);
     let listed = type_and_read(&mut demo, "list", "node 2 ");
     assert!(listed.contains("running") && listed.split_whitespace().nth(2) == stopped.split_whitespace().nth(2));
 
     type_and_read(&mut demo, "add", "node 4 takes users");
     type_and_read(&mut demo, "drain 2", "gets no new users");
     type_and_read(&mut demo, "drain 2", "drains already");
-    wait_until("sessions only on node 4", || handshake(demo.address) == 200);
+    wait::until("sessions only on node 4", || handshake(demo.address) == 200);
     type_and_read(&mut demo, "start 2", "takes new users again");
 
     type_and_read(&mut demo, "stop 9", "there is no node 9; they are 1 to 4");

@@ -1,8 +1,6 @@
 //! Flask-SocketIO replicas that share a Redis message queue, behind the balancer: sessions of every transport stay with
 //! their replica, a broadcast reaches all of them, and the application sees who its clients are.
 
-use std::time::{Duration, Instant};
-
 use limpet_testkit::limpet::Launch;
 use limpet_testkit::redis::Redis;
 use limpet_testkit::{http, peers};
@@ -19,11 +17,7 @@ fn a_broadcast_reaches_the_sessions_of_all_replicas() {
     let mut client = peers::flask_client(&limpet.url(), &["--count", "12"]).unwrap();
     client.connected().unwrap();
     // A replica listens to the queue from its first session on.
-    let end = Instant::now() + Duration::from_secs(30);
-    while redis.listeners(CHANNEL).unwrap() < 2 {
-        assert!(Instant::now() < end, "both replicas listen to the queue");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    redis.wait_for_listeners(CHANNEL, 2).unwrap();
     client.finish().unwrap();
     let verdict = client.verdict().unwrap();
     verdict.assert_good();

@@ -104,8 +104,7 @@ fn every_way_to_fail_has_its_word() {
     ];
     let mut endpoints: Vec<String> = words.iter().map(|(address, _)| address.to_string()).collect();
     endpoints.push(good.address().to_string());
-    let limpet =
-        balancer(&endpoints, "http = \"GET /health\"\nexpect = \"2xx\"\nbody = \"is well\"\ntimeout = \"300ms\"");
+    let limpet = balancer(&endpoints, "http = \"GET /health\"\nexpect = \"2xx\"\nbody = \"is well\"\ntimeout = \"2s\"");
     for (address, word) in words {
         wait_for_line(&limpet, 0, &["endpoint down", &address.to_string(), word]);
     }
@@ -200,7 +199,7 @@ fn reasons_are_those_of_haproxy() {
     addresses.extend([garbage.address(), silent.address(), refuses.address()].map(|address| address.to_string()));
     let limpet = balancer(
         &addresses,
-        "http = \"GET /health\"\nversion = \"1.0\"\nexpect = \"200\"\nbody = \"is well\"\ntimeout = \"300ms\"\n\
+        "http = \"GET /health\"\nversion = \"1.0\"\nexpect = \"200\"\nbody = \"is well\"\ntimeout = \"2s\"\n\
          drain_on_404 = true",
     );
     let servers: String = (0..)
@@ -208,7 +207,7 @@ fn reasons_are_those_of_haproxy() {
         .map(|(n, address)| format!(" server s{n} {address} check inter 50ms fall 2 rise 2\n"))
         .collect();
     let haproxy = Haproxy::start(&format!(
-        "defaults\n mode http\n timeout connect 300ms\n timeout check 300ms\n timeout client 30s\n timeout server 30s\n\
+        "defaults\n mode http\n timeout connect 2s\n timeout check 2s\n timeout client 30s\n timeout server 30s\n\
          frontend web\n bind {{listen}}\n default_backend app\n\
          backend app\n option httpchk GET /health\n http-check disable-on-404\n http-check expect status 200\n \
          http-check expect string \"is well\"\n{servers}"

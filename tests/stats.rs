@@ -13,12 +13,10 @@ use limpet_testkit::peers;
 use limpet_testkit::process::Process;
 use limpet_testkit::raw::RawClient;
 use limpet_testkit::raw::websocket::{Frame, RawWebSocket};
+use limpet_testkit::wait::{self, PATIENCE};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_limpet");
-
-/// How long what is counted may take to be seen.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A balancer with a listener for traffic, one for the page and one for programs.
 struct Watched {
@@ -463,14 +461,7 @@ fn the_columns_are_those_of_haproxy() {
     std::fs::write(&file, configuration).expect("written");
     let mut command = std::process::Command::new("haproxy");
     let _haproxy = Process::spawn("haproxy", command.arg("-db").arg("-f").arg(&file)).expect("it starts");
-    let deadline = Instant::now() + PATIENCE;
-    let mut stream = loop {
-        match std::os::unix::net::UnixStream::connect(&socket) {
-            Ok(stream) => break stream,
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
-        }
-        thread::sleep(Duration::from_millis(10));
-    };
+    let mut stream = wait::until_some("HAProxy's socket", || std::os::unix::net::UnixStream::connect(&socket).ok());
     use std::io::{Read as _, Write as _};
     stream.write_all(b"GET /haproxy?stats;csv HTTP/1.0\r\n\r\n").expect("sent");
     let mut theirs = String::new();
@@ -513,15 +504,10 @@ fn programs_learn_whether_it_lives_and_whether_it_is_ready() {
     let get = |path: &str| http::get(watched.admin, path, &[]).expect("an answer");
     assert_eq!((get("/health").status, get("/ready").status, get("/").status), (200, 200, 404));
     good.stop();
-    let deadline = Instant::now() + PATIENCE;
-    let reason = loop {
+    let reason = wait::until_some("it is ready no more", || {
         let answer = get("/ready");
-        if answer.status == 503 {
-            break answer.body;
-        }
-        assert!(Instant::now() < deadline, "it is ready still");
-        thread::sleep(Duration::from_millis(10));
-    };
+        (answer.status == 503).then_some(answer.body)
+    });
     assert!(reason.contains("upstream good has no usable endpoint") && !reason.contains("held"), "{reason}");
     assert_eq!(get("/health").status, 200, "it serves what it can");
     // A request in progress keeps the process for a while after it was told to stop.
@@ -529,14 +515,10 @@ fn programs_learn_whether_it_lives_and_whether_it_is_ready() {
     client.send(b"GET /held HTTP/1.1\r\nHost: h\r\n\r\n").expect("sent");
     held.wait_for("the request", |event| matches!(event, limpet_testkit::misbehave::Event::Request(_)).then_some(()));
     watched.limpet.process.signal(rustix::process::Signal::TERM).expect("a signal");
-    loop {
+    let reason = wait::until_some("it is healthy no more", || {
         let answer = get("/health");
-        if answer.status == 503 {
-            assert!(answer.body.contains("stopping"), "{}", answer.body);
-            break;
-        }
-        assert!(Instant::now() < deadline + PATIENCE, "it is healthy still");
-        thread::sleep(Duration::from_millis(10));
-    }
+        (answer.status == 503).then_some(answer.body)
+    });
+    assert!(reason.contains("stopping"), "{reason}");
     assert!(get("/ready").body.contains("stopping"));
 }

@@ -7,16 +7,15 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use limpet_testkit::corpus::SeenRequest;
 use limpet_testkit::limpet::{Launch, Limpet};
 use limpet_testkit::port::Bound;
 use limpet_testkit::process::Process;
+use limpet_testkit::wait::PATIENCE;
 use serde_json::Value;
 use tempfile::TempDir;
-
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// Which HTTP implementation reads what the balancer sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +68,7 @@ impl Stack {
                 }
             }
         });
-        let hello = events.recv_timeout(Duration::from_secs(20)).expect("the recorder starts");
+        let hello = events.recv_timeout(PATIENCE).expect("the recorder starts");
         let port = hello["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
         let mut endpoint = SocketAddr::from(([127, 0, 0, 1], port));
         let mut nginx = None;
@@ -90,7 +89,7 @@ impl Stack {
     /// Everything that the endpoint saw, until it has seen the end of a GET for `barrier` and knows what became of
     /// every other request.
     pub(crate) fn seen_until(&mut self, barrier: &str) -> Result<Seen, String> {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + PATIENCE;
         let mut seen = Seen::default();
         let mut passed = false;
         while !passed || !self.pending.is_empty() {

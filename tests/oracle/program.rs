@@ -1,7 +1,6 @@
 //! The programs side by side, and when they have noticed that an endpoint went down or up.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use limpet_testkit::apache::Apache;
 use limpet_testkit::haproxy::Haproxy;
@@ -9,6 +8,7 @@ use limpet_testkit::limpet::{Launch, Limpet};
 use limpet_testkit::nginx::Nginx;
 use limpet_testkit::oracle::{Comparison, Recorder, Step};
 use limpet_testkit::process::Process;
+use limpet_testkit::wait;
 
 /// A running program with a configuration of an example.
 #[derive(Debug)]
@@ -109,10 +109,8 @@ pub(crate) fn wait_until_down(programs: &[Program; 2], endpoints: &[(&Recorder, 
 /// Waits until each program answers a request from this endpoint: those that send no probes find out by trying.
 pub(crate) fn wait_until_used(comparison: &Comparison, endpoint: &str, step: &Step) {
     for program in 0..2 {
-        let end = Instant::now() + Duration::from_secs(20);
-        while comparison.ask(program, step).unwrap().endpoint.as_deref() != Some(endpoint) {
-            assert!(Instant::now() < end, "program {program} does not use {endpoint} again");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait::until(&format!("program {program} uses {endpoint} again"), || {
+            comparison.ask(program, step).unwrap().endpoint.as_deref() == Some(endpoint)
+        });
     }
 }

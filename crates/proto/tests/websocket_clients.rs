@@ -5,7 +5,6 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
 
 use limpet_proto::websocket::close::{CloseCode, close_frame};
 use limpet_proto::websocket::deflate::{Deflate, Deflater, InflateError, Inflater};
@@ -13,12 +12,10 @@ use limpet_proto::websocket::frame::Sender;
 use limpet_proto::websocket::handshake::accept;
 use limpet_proto::websocket::message::{Decoder, Form, Message, write};
 use limpet_testkit::peers;
+use limpet_testkit::wait::PATIENCE;
 
 /// The longest message that the echo takes.
 const MAX_BYTES: usize = 1024 * 1024;
-
-/// How long a client may be silent.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts an echo that ends with the test.
 fn echo() -> SocketAddr {

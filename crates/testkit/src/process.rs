@@ -17,8 +17,9 @@ use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// The longest time that any wait of this module takes before it fails with what the process has printed.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+/// The longest time that any wait of this module takes before it fails with what the process has printed. Longer than the
+/// deadlines of the clients that are such processes, which say more.
+pub const PATIENCE: Duration = Duration::from_secs(150);
 
 /// How many of the last lines a failure message shows.
 const SHOWN_LINES: usize = 60;

@@ -23,7 +23,7 @@ const opts = options({
   hold: false,
   survive: false,
   header: [],
-  deadline: 60000,
+  deadline: 120000,
 });
 
 const agent = new CountingAgent();

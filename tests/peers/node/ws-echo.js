@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import WebSocket from "ws";
 import { options, say } from "./options.js";
 
-const opts = options({ url: "ws://127.0.0.1:3000/", deadline: 30000 });
+const opts = options({ url: "ws://127.0.0.1:3000/", deadline: 120000 });
 const problems = [];
 let messages = 0;
 

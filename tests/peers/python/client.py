@@ -18,7 +18,7 @@ parser.add_argument("--count", type=int, default=1)
 parser.add_argument("--transports", default="polling,websocket")
 parser.add_argument("--heartbeats", type=int, default=2)
 parser.add_argument("--every", type=int, default=250)
-parser.add_argument("--deadline", type=int, default=60000)
+parser.add_argument("--deadline", type=int, default=120000)
 opts = parser.parse_args()
 
 transports = opts.transports.split(",")

@@ -14,7 +14,7 @@ import socketio
 parser = argparse.ArgumentParser()
 parser.add_argument("--url", required=True)
 parser.add_argument("--count", type=int, default=9)
-parser.add_argument("--deadline", type=int, default=60)
+parser.add_argument("--deadline", type=int, default=120)
 opts = parser.parse_args()
 
 TRANSPORTS = [["polling"], ["websocket"], ["polling", "websocket"]]
