@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use limpet_testkit::http;
 use limpet_testkit::limpet::Demo;
 use limpet_testkit::process::{PATIENCE, Process};
+use limpet_testkit::raw::RawClient;
 use rustix::process::Signal;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_limpet");
@@ -124,14 +125,75 @@ fn a_port_in_use_is_said_with_what_to_do() {
     assert!(text.contains(&address) && text.contains("limpet demo --listen 127.0.0.1:8080"), "{text}");
 }
 
-#[test]
-fn one_node_of_the_chat_serves_alone() {
+/// One node of the chat, and where it listens.
+fn chat() -> (Process, SocketAddr) {
     let mut command = Command::new(BINARY);
     command.args(["chat", "--listen", "127.0.0.1:0", "--name", "anemone"]);
-    let mut process = Process::spawn("limpet chat", &mut command).expect("it starts");
-    let address: SocketAddr = process
+    let process = Process::spawn("limpet chat", &mut command).expect("it starts");
+    let address = process
         .wait_for("its address", |line| line.strip_prefix("chat anemone http://")?.parse().ok())
         .expect("it says where it listens");
+    (process, address)
+}
+
+/// A page of the chat whose polls and posts are sent one by one.
+struct Page {
+    client: RawClient,
+    target: String,
+}
+
+impl Page {
+    /// Connects under a name and opens the room `rocks`.
+    fn open(address: SocketAddr, name: &str) -> Self {
+        let target = "/socket.io/?EIO=4&transport=polling";
+        let mut client = RawClient::connect(address).expect("it accepts");
+        let handshake = client.get(target).expect("a handshake").text();
+        let sid = handshake.split('"').nth(3).expect("a sid");
+        let mut page = Self { client, target: format!("{target}&sid={sid}") };
+        page.post(&format!(r#"40{{"name":"{name}"}}"#));
+        page.poll_for("welcome");
+        page.ask();
+        page
+    }
+
+    fn post(&mut self, packet: &str) {
+        let Self { client, target } = self;
+        let request = format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{packet}", packet.len());
+        client.send(request.as_bytes()).expect("sent");
+        assert_eq!(client.response().expect("an answer").text(), "ok");
+    }
+
+    /// Polls until a text comes.
+    fn poll_for(&mut self, text: &str) {
+        loop {
+            let answer = self.client.get(&self.target).expect("an answer to the poll");
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            if answer.text().contains(text) {
+                return;
+            }
+        }
+    }
+
+    /// Asks for something and waits for the answer: everything sent before has been dealt with then.
+    fn ask(&mut self) {
+        self.post(r#"421["open",{"room":"rocks"}]"#);
+        self.poll_for("431[");
+    }
+}
+
+#[test]
+fn a_page_between_two_polls_is_told_who_types() {
+    let (mut process, address) = chat();
+    let (mut anna, mut bert) = (Page::open(address, "Anna"), Page::open(address, "Bert"));
+    bert.post(r#"42["typing",{"room":"rocks"},true]"#);
+    bert.ask();
+    anna.poll_for(r#""typing":true"#);
+    assert!(process.terminate().expect("it ends").success());
+}
+
+#[test]
+fn one_node_of_the_chat_serves_alone() {
+    let (mut process, address) = chat();
     assert_eq!(http::get(address, "/health", &[]).expect("an answer").status, 200);
     assert_eq!(handshake(address), 200);
     assert!(process.terminate().expect("it ends").success());

@@ -300,8 +300,8 @@ impl Guest {
             Conversation::With(other) => user_of(other),
         };
         let event = json!({ "from": self.me, "room": conversation.room(), "typing": typing });
-        // It is out of date soon anyway.
-        let _ = socket.to(to).volatile().emit("typing", event);
+        // Not volatile: that drops it for everybody who is between two polls or just upgrades.
+        let _ = socket.to(to).emit("typing", event);
     }
 
     fn join(&self, socket: &Socket, room: &Name) -> Result<(), String> {

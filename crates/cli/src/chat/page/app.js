@@ -212,12 +212,15 @@ function say() {
 
 let typingSince = 0;
 
-/** Says at most every three seconds that the user is typing; it is worth nothing later, so it is dropped when it cannot go. */
+/**
+ * Says at most every three seconds that the user is typing. Without a connection it is not kept, since it is worth nothing later.
+ * Not `volatile`, which also drops it while a request is on its way: it would not be said again for three seconds.
+ */
 function tellTyping(typing) {
   const now = Date.now();
-  if (!current || (typing ? now - typingSince < 3000 : typingSince === 0)) return;
+  if (!current || !socket.connected || (typing ? now - typingSince < 3000 : typingSince === 0)) return;
   typingSince = typing ? now : 0;
-  socket.volatile.emit("typing", whereOf(current), typing);
+  socket.emit("typing", whereOf(current), typing);
 }
 
 function complain(text, final = false) {
