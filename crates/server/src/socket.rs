@@ -304,8 +304,9 @@ impl Socket {
 
     /// Disconnects the socket; with `close`, the client's session with all its sockets.
     ///
-    /// The client hears of it and does not come back by itself. What was emitted before reaches it first: if clients
-    /// recover, the socket may still be [connected](Self::connected) for a moment.
+    /// The client hears of it and does not come back by itself; see [`close_connection`](Self::close_connection) for one
+    /// that is to come back. What was emitted before reaches it first: if clients recover, the socket may still be
+    /// [connected](Self::connected) for a moment.
     pub fn disconnect(&self, close: bool) {
         if close {
             self.0.client.disconnect();
@@ -314,6 +315,17 @@ impl Socket {
             let leave = move || socket.leave_namespace(DisconnectReason::ServerNamespaceDisconnect);
             self.0.namespace.cluster().in_order(leave);
         }
+    }
+
+    /// Closes the connection of the socket's client, as if the network had: for a server that wants to be rid of it without
+    /// sending it away.
+    ///
+    /// What was emitted before leaves first. The client connects again by itself, and goes on where it was if clients
+    /// [recover](crate::Options::recovery). All its sockets end with
+    /// [`ForcedClose`](crate::DisconnectReason::ForcedClose). Node: `socket.conn.close()`.
+    pub fn close_connection(&self) {
+        let client = self.0.client.clone();
+        self.0.namespace.cluster().in_order(move || client.close());
     }
 
     /// Handles events of a name. Several handlers of a name are called in their order.
