@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use limpet_bus::Adapter;
+use limpet_bus::{Adapter, Local};
 use limpet_server::listen::ListenOptions;
-use limpet_server::{Ack, ConnectError, Listening, Options, Server, ServerEvent, Socket};
+use limpet_server::{Ack, ConnectError, Listening, Options, Recovery, Server, ServerEvent, Socket};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -37,6 +37,23 @@ pub(crate) struct Node {
     chat: Arc<Chat>,
     listening: Listening,
     tasks: [JoinHandle<()>; 2],
+}
+
+/// What joins a node to others.
+#[derive(Clone)]
+pub(crate) struct Bus {
+    pub(crate) adapter: Arc<dyn Adapter>,
+    /// Whether it keeps a log, so that pages which lose their node go on elsewhere.
+    pub(crate) keeps_log: bool,
+    /// Whether `/health` fails while the other nodes cannot be reached.
+    pub(crate) is_strict: bool,
+}
+
+impl Bus {
+    /// Makes a bus between the nodes of this process.
+    pub(crate) fn local() -> Self {
+        Self { adapter: Arc::new(Local::new()), keeps_log: true, is_strict: false }
+    }
 }
 
 /// What the handlers of a node share.
@@ -67,20 +84,12 @@ struct Auth {
 }
 
 impl Node {
-    /// Starts a node that listens on an address and is joined to others by an adapter.
-    pub(crate) async fn start(name: &str, address: SocketAddr, adapter: Arc<dyn Adapter>) -> io::Result<Self> {
-        Self::start_as(name, address, adapter, false).await
-    }
-
-    /// As [`start`](Self::start); if it is strict, `/health` fails while the other nodes cannot be reached.
-    pub(crate) async fn start_as(
-        name: &str,
-        address: SocketAddr,
-        adapter: Arc<dyn Adapter>,
-        is_strict: bool,
-    ) -> io::Result<Self> {
+    /// Starts a node that listens on an address and is joined to others by a bus.
+    pub(crate) async fn start(name: &str, address: SocketAddr, bus: Bus) -> io::Result<Self> {
+        let Bus { adapter, keeps_log, is_strict } = bus;
         let bus = adapter.clone();
-        let io = Server::new(Options { adapter, ..Options::default() });
+        let recovery = keeps_log.then(Recovery::default);
+        let io = Server::new(Options { adapter, recovery, ..Options::default() });
         let chat = Arc::new(Chat {
             name: name.to_owned(),
             io: io.clone(),
@@ -88,7 +97,8 @@ impl Node {
             history: Mutex::default(),
             count: AtomicU64::new(0),
         });
-        io.middleware(|socket: Socket| async move { admit(&socket) });
+        let own = name.to_owned();
+        io.middleware(move |socket: Socket| std::future::ready(admit(&socket, &own)));
         // The server has its handlers, so they must not have the server.
         let weak = Arc::downgrade(&chat);
         io.on_connection(move |socket: Socket| {
@@ -125,7 +135,7 @@ impl Node {
         async move {
             let pause = within / u32::try_from(sockets.len()).unwrap_or(u32::MAX).max(1);
             for socket in sockets {
-                socket.disconnect(true);
+                socket.close_connection();
                 tokio::time::sleep(pause).await;
             }
         }
@@ -138,21 +148,23 @@ impl Node {
     }
 }
 
-/// Lets a page in under its name, or says what a name may be.
-fn admit(socket: &Socket) -> Result<(), ConnectError> {
+/// Lets a page in under its name, or says what a name may be. A page that comes back from another node has been asked there.
+fn admit(socket: &Socket, node: &str) -> Result<(), ConnectError> {
     let auth: Auth = socket.handshake().auth().unwrap_or_default();
     let me = Name::new(&auth.name).map_err(|wrong| ConnectError::new(wrong.to_string()))?;
-    socket.set_data(USER, &me);
+    socket.set_data(USER, &User { name: me.as_str().to_owned(), node: node.to_owned() });
     Ok(())
 }
 
 impl Chat {
     /// Begins the life of a page.
     fn welcome(self: &Arc<Self>, socket: &Socket) {
-        let Some(Ok(me)) = socket.data::<String>(USER).map(|name| Name::new(&name)) else {
+        let Some(Ok(me)) = socket.data::<User>(USER).map(|user| Name::new(&user.name)) else {
             return socket.disconnect(true);
         };
-        socket.set_data(USER, &User { name: me.as_str().to_owned(), node: self.name.clone() });
+        if socket.recovered() {
+            socket.set_data(USER, &User { name: me.as_str().to_owned(), node: self.name.clone() });
+        }
         socket.join(user_of(&me));
         let talks: Vec<Value> = self
             .history()
@@ -345,13 +357,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use limpet_bus::Local;
-
     use super::*;
 
     const SOON: Duration = Duration::from_secs(30);
 
-    async fn start(name: &str, bus: &Arc<Local>) -> Node {
+    async fn start(name: &str, bus: &Bus) -> Node {
         Node::start(name, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), bus.clone()).await.unwrap()
     }
 
@@ -366,7 +376,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_that_starts_is_told_what_was_said_and_one_that_ends_leaves_nothing_behind() {
-        let bus = Arc::new(Local::new());
+        let bus = Bus::local();
         let first = start("node 1", &bus).await;
         let message = Message {
             id: "a-0".to_owned(),

@@ -41,9 +41,11 @@ socket.on("welcome", (welcome) => {
   const moved = node !== null && node !== welcome.node;
   const text = moved ? `moved from ${node} to ${welcome.node}` : node ? `back on ${node}` : "connected";
   drawConnection({ state: text, kind: moved ? "moved" : "connected", node: welcome.node });
-  if (node !== null) remark(moved ? `You moved from ${node} to ${welcome.node}.` : `You are back on ${node}.`);
+  const how = socket.recovered ? ", with your session: nothing was missed." : ".";
+  if (node !== null) remark((moved ? `You moved from ${node} to ${welcome.node}` : `You are back on ${node}`) + how);
   node = welcome.node;
   for (const talk of welcome.talks) merge(conversation({ with: talk.with }), [talk.last]);
+  // Also after a recovery: a visit that the old node did not get to keep is not lost.
   for (const open of conversations.values()) if (open.joined) enter(open);
   drawSide();
 });
