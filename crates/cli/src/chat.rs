@@ -13,6 +13,7 @@ use crate::failure::{Failure, print};
 use crate::stop;
 
 mod conversation;
+mod guest;
 mod history;
 pub(crate) mod name;
 pub(crate) mod node;
