@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
-use crate::process::{Process, program};
+use crate::process::{PATIENCE, Process, program};
 use crate::raw::RawClient;
 
 /// How often another port is tried when somebody takes the chosen one first.
@@ -100,7 +100,7 @@ impl Redis {
     /// Waits until so many clients listen to a channel.
     ///
     /// # Errors
-    /// When it does not answer, or they do not come within 30 seconds.
+    /// When it does not answer, or they do not come within [`PATIENCE`].
     pub fn wait_for_listeners(&self, channel: &str, count: u64) -> Result<()> {
         self.wait_for("NUMSUB", channel, count)
     }
@@ -114,7 +114,7 @@ impl Redis {
     }
 
     fn wait_for(&self, word: &str, channel: &str, count: u64) -> Result<()> {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + PATIENCE;
         while self.count(word, channel)? < count {
             ensure!(Instant::now() < end, "{count} listeners to {channel}");
             std::thread::sleep(Duration::from_millis(10));

@@ -40,12 +40,12 @@ class Client {
   }
 
   async connected() {
-    if (!this.socket.connected) await within(new Promise((resolve) => this.socket.once("connect", resolve)), "connect");
+    if (!this.socket.connected) await within(new Promise((resolve) => this.socket.once("connect", resolve)), "connect", 20000);
     return this;
   }
 
   async command(...args) {
-    const { ok, error } = await within(this.socket.emitWithAck(...args), `the answer to ${args[0]}`, 12000);
+    const { ok, error } = await within(this.socket.emitWithAck(...args), `the answer to ${args[0]}`, 30000);
     if (error !== undefined) throw new Error(error);
     return ok;
   }
@@ -53,7 +53,7 @@ class Client {
   /** The next event. */
   async next() {
     while (this.events.length === 0) {
-      await within(new Promise((resolve) => this.#waiting.push(resolve)), "an event");
+      await within(new Promise((resolve) => this.#waiting.push(resolve)), "an event", 20000);
     }
     return this.events.shift();
   }
@@ -123,7 +123,8 @@ const emit = (namespace) => [
   [`emit to several rooms comes once in ${namespace}`, async (t) => {
     const { a, b, room } = await pair(t, namespace);
     await a.command("emit", { rooms: [room, `${room}-b`, "nobody"] }, "once");
-    await a.command("emit", { rooms: [room] }, "mark", 2);
+    // By the same way: channels of a room lie on another shard than that of several, and none waits for the other.
+    await a.command("emit", { rooms: [room, "nobody"] }, "mark", 2);
     assert.deepEqual(await b.next(), ["once"]);
     await b.nothingBefore(2);
   }],
@@ -149,12 +150,12 @@ const emit = (namespace) => [
 const ask = [
   ["ask gathers the answers of both nodes", async (t) => {
     const { a, room } = await pair(t);
-    const answers = await a.command("ask", { rooms: [room], timeout: 3000 }, "question", "x");
+    const answers = await a.command("ask", { rooms: [room], timeout: 10000 }, "question", "x");
     assert.deepEqual(answers.sort(), ["a heard x", "b heard x"]);
   }],
   ["ask a room that is elsewhere", async (t) => {
     const { a, room } = await pair(t);
-    assert.deepEqual(await a.command("ask", { rooms: [`${room}-b`], timeout: 3000 }, "question", "y"), ["b heard y"]);
+    assert.deepEqual(await a.command("ask", { rooms: [`${room}-b`], timeout: 10000 }, "question", "y"), ["b heard y"]);
   }],
 ];
 
@@ -198,11 +199,11 @@ const make = [
 
 /** Waits until something that travels between nodes has arrived. */
 async function settled(client, holds) {
-  for (let n = 0; n < 100; n++) {
-    if (await holds()) return;
+  const end = Date.now() + 20000;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error("it did not settle");
     await sleep(20);
   }
-  throw new Error("it did not settle");
 }
 
 const server = [
@@ -232,4 +233,4 @@ const rooms = [
 ];
 
 const cases = { emit: [...emit("/"), ...emit("/other")], ask, fetch, make, server, rooms };
-await run(features.flatMap((feature) => cases[feature]), { only: opts.only ? opts.only.split(",") : [], limit: 20000, alone: ["emit to a whole"] });
+await run(features.flatMap((feature) => cases[feature]), { only: opts.only ? opts.only.split(",") : [], alone: ["emit to a whole"] });

@@ -18,4 +18,4 @@ const cases = wanted
   .filter((group) => !opts.skip.split(",").includes(group))
   .flatMap((group) => groups[group].map(([name, act]) => [`${group}: ${name}`, act]))
   .filter(([name]) => name.includes(opts.name));
-await run(cases, { limit: 20000 });
+await run(cases);

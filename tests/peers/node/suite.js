@@ -1,6 +1,8 @@
 // Runs the cases of a suite and prints one JSON line: `{ok, passed, failed: [{name, why}], repeated}`; exits 1 if one failed.
 //
 // A case is `[name, async (t) => {...}]`. Cases run side by side, each with a deadline; `t.after` undoes what it made.
+// A wait is long enough for a busy machine, and shorter than the upgrade timeout of 10 s and the heartbeat of 25 s that would
+// bring the end of a session anyway where a server has its own times.
 // The heartbeats under test leave 200 ms, which a busy machine can miss: with `forgive` up to that many cases may be
 // repeated, alone. The verdict names them in `repeated`. Two suites with their servers on two cores need none; beside
 // compilers that want seven cores more, up to seven of a suite were late, on Node's server and on ours. So 8 are forgiven.
@@ -8,7 +10,7 @@ import { AssertionError } from "node:assert/strict";
 import { say } from "./options.js";
 
 /** Runs `cases`; `only` (a list of words) keeps those whose name starts with one of them. */
-export async function run(cases, { only = [], parallel = 6, limit = 15000, alone = [], forgive = 0 } = {}) {
+export async function run(cases, { only = [], parallel = 6, limit = 60000, alone = [], forgive = 0 } = {}) {
   const wanted = cases.filter(([name]) => only.length === 0 || only.some((word) => name.startsWith(word)));
   const failed = [];
   const repeated = [];
@@ -62,7 +64,7 @@ async function outcome(act, limit) {
 }
 
 /** Waits for a promise, at most `limit` ms; `what` names it in the failure. */
-export function within(promise, what, limit = 5000) {
+export function within(promise, what, limit = 9000) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what} did not come within ${limit} ms`)), limit);
@@ -90,7 +92,7 @@ export class Inbox {
     for (const waiter of this.#waiting.splice(0)) waiter.reject(this.#failure);
   }
 
-  next(what = "the next value", limit = 5000) {
+  next(what = "the next value", limit = 9000) {
     if (this.arrived.length > 0) return Promise.resolve(this.arrived.shift());
     if (this.#failure) return Promise.reject(this.#failure);
     return within(new Promise((resolve, reject) => this.#waiting.push({ resolve, reject })), what, limit);

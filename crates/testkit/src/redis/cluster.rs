@@ -2,16 +2,25 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use crate::process::{Process, program};
+use super::ATTEMPTS;
+use crate::process::{PATIENCE, Process, program};
 use crate::raw::RawClient;
 
 /// The slots of each master.
 const SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10922), (10923, 16383)];
+
+/// After how long nodes that form a cluster forget one that does not answer, and ask it again.
+const FORMING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The same once they know each other. After half of it a node breaks the connection to another and drops what was under
+/// way on it; a busy machine must not look like that.
+const STEADY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A running cluster. It is killed on drop.
 #[derive(Debug)]
@@ -34,38 +43,30 @@ impl RedisCluster {
     /// Starts a cluster on free ports, and waits until all its nodes know all slots.
     ///
     /// # Errors
-    /// When a node does not start, or they do not agree within 30 seconds.
+    /// When a node does not start, or they do not agree within [`PATIENCE`].
     pub fn start() -> Result<Self> {
-        let mut nodes = Vec::new();
+        let mut started = Vec::new();
         for (index, (first, last)) in SLOTS.into_iter().enumerate() {
             let (node, bus) = Node::start()?;
             node.ask(&format!("CLUSTER ADDSLOTSRANGE {first} {last}"))?;
             node.ask(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1))?;
-            nodes.push((node, bus));
+            started.push((node, bus));
         }
-        let end = Instant::now() + Duration::from_secs(30);
-        let mut meet_at = Instant::now();
-        while !nodes.iter().map(|(node, _)| node.is_whole()).collect::<Result<Vec<_>>>()?.iter().all(|whole| *whole) {
-            ensure!(
-                Instant::now() < end,
-                "the nodes of the cluster do not agree: {}",
-                nodes[0].0.ask("CLUSTER NODES")?
-            );
-            // A node of a busy machine forgets who has not answered in time.
-            if Instant::now() >= meet_at {
-                meet_at = Instant::now() + Duration::from_millis(500);
-                for ((node, _), (other, bus)) in
-                    nodes.iter().flat_map(|node| nodes.iter().map(move |other| (node, other)))
-                {
-                    if node.address != other.address {
-                        node.ask(&format!("CLUSTER MEET {} {} {bus}", other.address.ip(), other.address.port()))?;
-                    }
-                }
+        let end = Instant::now() + PATIENCE;
+        loop {
+            meet(&started, end)?;
+            for (node, _) in &started {
+                node.set_timeout(STEADY_TIMEOUT)?;
             }
-            std::thread::sleep(Duration::from_millis(10));
+            if are_whole(&started)? {
+                let nodes = started.into_iter().map(|(node, _)| node).collect();
+                return Ok(Self { nodes });
+            }
+            // One was given up meanwhile, and would stay so for long.
+            for (node, _) in &started {
+                node.set_timeout(FORMING_TIMEOUT)?;
+            }
         }
-        let nodes = nodes.into_iter().map(|(node, _)| node).collect();
-        Ok(Self { nodes })
     }
 
     /// Its URL for our clients.
@@ -83,9 +84,9 @@ impl RedisCluster {
     /// Waits until so many clients, on all nodes together, listen to a channel.
     ///
     /// # Errors
-    /// When a node does not answer, or they do not come within 30 seconds.
+    /// When a node does not answer, or they do not come within [`PATIENCE`].
     pub fn wait_for_listeners(&self, channel: &str, is_shard: bool, count: u64) -> Result<()> {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + PATIENCE;
         let word = if is_shard { "SHARDNUMSUB" } else { "NUMSUB" };
         loop {
             let mut sum = 0;
@@ -97,13 +98,45 @@ impl RedisCluster {
                 return Ok(());
             }
             ensure!(Instant::now() < end, "{sum} instead of {count} listeners to {channel}");
-            std::thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
+/// Makes nodes, each with the port of its bus, know each other and all slots.
+fn meet(nodes: &[(Node, u16)], end: Instant) -> Result<()> {
+    let mut meet_at = Instant::now();
+    while !are_whole(nodes)? {
+        ensure!(Instant::now() < end, "the nodes of the cluster do not agree: {}", nodes[0].0.ask("CLUSTER NODES")?);
+        // A node of a busy machine forgets who has not answered in time.
+        if Instant::now() >= meet_at {
+            meet_at = Instant::now() + Duration::from_millis(500);
+            for ((node, _), (other, bus)) in nodes.iter().flat_map(|node| nodes.iter().map(move |other| (node, other)))
+            {
+                if node.address != other.address {
+                    node.ask(&format!("CLUSTER MEET {} {} {bus}", other.address.ip(), other.address.port()))?;
+                }
+            }
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+fn are_whole(nodes: &[(Node, u16)]) -> Result<bool> {
+    let whole = nodes.iter().map(|(node, _)| node.is_whole()).collect::<Result<Vec<_>>>()?;
+    Ok(whole.into_iter().all(|whole| whole))
+}
+
 impl Node {
+    /// Starts it on free ports, of which somebody else may take one first.
     fn start() -> Result<(Self, u16)> {
+        let is_taken = |error: &anyhow::Error| error.to_string().contains("Address already in use");
+        let mut tries = (1..ATTEMPTS).map(|_| Self::start_once()).filter(|tried| !tried.as_ref().is_err_and(is_taken));
+        tries.next().unwrap_or_else(Self::start_once)
+    }
+
+    fn start_once() -> Result<(Self, u16)> {
         let folder = tempfile::tempdir()?;
         let [_, .., low, lower] = std::process::id().to_be_bytes();
         let ip = Ipv4Addr::new(127, 83, low, lower);
@@ -115,14 +148,8 @@ impl Node {
         // By where they come from they know each other.
         command.args(["--bind", &ip.to_string(), "--bind-source-addr", &ip.to_string()]);
         command.args(["--port", &address.port().to_string()]);
-        command.args([
-            "--cluster-enabled",
-            "yes",
-            "--cluster-port",
-            &bus.to_string(),
-            "--cluster-node-timeout",
-            "2000",
-        ]);
+        command.args(["--cluster-enabled", "yes", "--cluster-port", &bus.to_string()]);
+        command.args(["--cluster-node-timeout", &FORMING_TIMEOUT.as_millis().to_string()]);
         command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(folder.path());
         let process = Process::spawn("redis-server", &mut command)?;
         process.wait_for("its start", |line| line.contains("Ready to accept connections").then_some(()))?;
@@ -136,6 +163,10 @@ impl Node {
         let answer = String::from_utf8_lossy(&client.read_to_end()?).into_owned();
         ensure!(!answer.starts_with('-'), "{command}: {answer}");
         Ok(answer)
+    }
+
+    fn set_timeout(&self, timeout: Duration) -> Result<()> {
+        self.ask(&format!("CONFIG SET cluster-node-timeout {}", timeout.as_millis())).map(drop)
     }
 
     fn is_whole(&self) -> Result<bool> {

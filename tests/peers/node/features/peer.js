@@ -164,7 +164,7 @@ export async function fence(from, peers) {
 }
 
 /** Asks until the answer is as wanted: what other nodes do takes its time. */
-export async function eventually(act, check, limit = 5000) {
+export async function eventually(act, check, limit = 9000) {
   const end = Date.now() + limit;
   for (;;) {
     const value = await act();
