@@ -49,7 +49,7 @@ impl Server {
 }
 
 /// Arguments of a Socket.IO server: a heartbeat each second, and time enough that a busy machine cuts no session.
-pub const QUICK_HEARTBEATS: [&str; 4] = ["--ping-interval", "1000", "--ping-timeout", "10000"];
+pub const QUICK_HEARTBEATS: [&str; 4] = ["--ping-interval", "1000", "--ping-timeout", "30000"];
 
 /// The same for a server that clients of Engine.IO 3 can talk to as well.
 pub const QUICK_HEARTBEATS_OF_BOTH_VERSIONS: [&str; 5] =

@@ -2,6 +2,8 @@
 //!
 //! A process is addressed by its pidfd, so a signal can never reach another process that got the same pid.
 
+mod usage;
+
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -186,17 +188,6 @@ impl Process {
     pub fn kill(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::KILL)?;
         self.wait()
-    }
-
-    /// The memory of the process in bytes, shared pages by their share (Linux's PSS).
-    ///
-    /// # Errors
-    /// When the process is gone.
-    pub fn memory_bytes(&self) -> Result<u64> {
-        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid()))?;
-        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB"));
-        let kib: u64 = pss.context("smaps_rollup has no Pss")?.trim().parse()?;
-        Ok(kib * 1024)
     }
 
     /// The last lines of output, for failure messages.

@@ -16,8 +16,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_
 
 pub use response::{Answers, Framing, Response};
 
-/// How long one operation may take unless [`RawClient::set_limit`] says otherwise.
-pub const DEFAULT_LIMIT: Duration = Duration::from_secs(5);
+/// How long one operation may take unless [`RawClient::set_limit`] says otherwise: longer than a busy machine is late, and
+/// shorter than the timeouts that a product has without being told.
+pub const DEFAULT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Why an answer could not be read.
 #[derive(Debug)]

@@ -5,12 +5,9 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::raw::response::find;
-
-/// How long a wait may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::wait;
 
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
@@ -94,19 +91,14 @@ impl Scripted {
     /// Waits until there are `count` requests for `prefix`, and returns them.
     ///
     /// # Panics
-    /// After ten seconds.
+    /// After [`wait::PATIENCE`].
     #[track_caller]
     #[must_use]
     pub fn wait_for(&self, prefix: &str, count: usize) -> Vec<Asked> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        wait::until_some(&format!("{count} requests for {prefix}"), || {
             let asked = self.asked(prefix);
-            if asked.len() >= count {
-                return asked;
-            }
-            assert!(Instant::now() < deadline, "only {} of {count} requests for {prefix}", asked.len());
-            thread::sleep(Duration::from_millis(5));
-        }
+            (asked.len() >= count).then_some(asked)
+        })
     }
 }
 

@@ -68,7 +68,11 @@ io.on("connection", (socket) => {
     clearInterval(stream.timer);
     ack({ sent: stream.sent, received: stream.received, gaps: stream.gaps });
   });
-  socket.on("disconnect", () => clearInterval(stream.timer));
+  socket.on("disconnect", (reason) => {
+    clearInterval(stream.timer);
+    // For whoever asks why a session did not live.
+    if (!reason.includes("namespace")) say(`${socket.id} ended: ${reason}`);
+  });
 });
 
 http.listen(opts.port, opts.host, () => say(`listening ${http.address().port}`));

@@ -9,6 +9,9 @@
 import { AssertionError } from "node:assert/strict";
 import { say } from "./options.js";
 
+// A promise may fail before its case comes to it: then the case fails there, or has failed already.
+process.on("unhandledRejection", () => {});
+
 /** Runs `cases`; `only` (a list of words) keeps those whose name starts with one of them. */
 export async function run(cases, { only = [], parallel = 6, limit = 60000, alone = [], forgive = 0 } = {}) {
   const wanted = cases.filter(([name]) => only.length === 0 || only.some((word) => name.startsWith(word)));

@@ -1,10 +1,9 @@
 //! What an endpoint saw, in order, for tests to read and to wait for.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long a wait may take.
-const LIMIT: Duration = Duration::from_secs(5);
+use crate::wait::PATIENCE;
 
 /// A request as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +51,7 @@ impl Journal {
 
     /// The first value that `pick` gives; `None` when there is none in time.
     pub(super) fn wait_for<T>(&self, pick: impl Fn(&Event) -> Option<T>) -> Option<T> {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + PATIENCE;
         let mut events = self.lock();
         loop {
             if let Some(found) = events.iter().find_map(&pick) {
