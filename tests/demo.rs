@@ -6,8 +6,11 @@ use std::process::{Command, Stdio};
 use limpet_testkit::http;
 use limpet_testkit::limpet::Demo;
 use limpet_testkit::process::Process;
+use limpet_testkit::raw::RawClient;
+use limpet_testkit::redis::Redis;
 use limpet_testkit::wait;
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_limpet");
 
@@ -114,14 +117,99 @@ fn a_port_in_use_is_said_with_what_to_do() {
     assert!(text.contains(&address) && text.contains("limpet demo --listen 127.0.0.1:8080"), "{text}");
 }
 
-#[test]
-fn one_node_of_the_chat_serves_alone() {
+/// One node of the chat, and where it listens.
+fn chat(arguments: &[&str]) -> (Process, SocketAddr) {
     let mut command = Command::new(BINARY);
-    command.args(["chat", "--listen", "127.0.0.1:0", "--name", "anemone"]);
-    let mut process = Process::spawn("limpet chat", &mut command).expect("it starts");
-    let address: SocketAddr = process
+    command.args(["chat", "--listen", "127.0.0.1:0", "--name", "anemone"]).args(arguments);
+    let process = Process::spawn("limpet chat", &mut command).expect("it starts");
+    let address = process
         .wait_for("its address", |line| line.strip_prefix("chat anemone http://")?.parse().ok())
         .expect("it says where it listens");
+    (process, address)
+}
+
+/// A page of the chat whose polls and posts are sent one by one.
+struct Page {
+    client: RawClient,
+    target: String,
+    /// What was polled so far.
+    heard: String,
+}
+
+impl Page {
+    /// Connects and opens the room `rocks`.
+    fn open(address: SocketAddr, auth: &Value) -> Self {
+        let target = "/socket.io/?EIO=4&transport=polling";
+        let mut client = RawClient::connect(address).expect("it accepts");
+        let handshake = client.get(target).expect("a handshake").text();
+        let sid = handshake.split('"').nth(3).expect("a sid");
+        let mut page = Self { client, target: format!("{target}&sid={sid}"), heard: String::new() };
+        page.post(&format!("40{auth}"));
+        page.poll_for("welcome");
+        page.ask();
+        page
+    }
+
+    /// The packets heard so far that begin with a text, read from their JSON on.
+    fn packets(&self, start: &str) -> Vec<Value> {
+        let packets = self.heard.split('\x1e').filter(|packet| packet.starts_with(start));
+        packets.map(|packet| serde_json::from_str(&packet[2..]).expect("JSON")).collect()
+    }
+
+    fn post(&mut self, packet: &str) {
+        let Self { client, target, .. } = self;
+        let request = format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{packet}", packet.len());
+        client.send(request.as_bytes()).expect("sent");
+        assert_eq!(client.response().expect("an answer").text(), "ok");
+    }
+
+    /// Polls until a text comes.
+    fn poll_for(&mut self, text: &str) {
+        loop {
+            let answer = self.client.get(&self.target).expect("an answer to the poll");
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            self.heard += &format!("{}\x1e", answer.text());
+            if answer.text().contains(text) {
+                return;
+            }
+        }
+    }
+
+    /// Asks for something and waits for the answer: everything sent before has been dealt with then.
+    fn ask(&mut self) {
+        self.post(r#"421["open",{"room":"rocks"}]"#);
+        self.poll_for("431[");
+    }
+}
+
+#[test]
+fn a_page_between_two_polls_is_told_who_types() {
+    let (mut process, address) = chat(&[]);
+    let [mut anna, mut bert] = ["Anna", "Bert"].map(|name| Page::open(address, &json!({ "name": name })));
+    bert.post(r#"42["typing",{"room":"rocks"},true]"#);
+    bert.ask();
+    anna.poll_for(r#""typing":true"#);
+    assert!(process.terminate().expect("it ends").success());
+}
+
+#[test]
+fn pages_survive_a_killed_node_where_nodes_share_streams() {
+    let redis = Redis::start().expect("Redis");
+    let [(first, first_address), (mut second, second_address)] =
+        [(), ()].map(|()| chat(&["--bus", &redis.url(), "--streams"]));
+    let anna = Page::open(first_address, &json!({ "name": "Anna" }));
+    let connected = &anna.packets("40{")[0];
+    let welcome = &anna.packets("42[\"welcome\"")[0];
+    let offset = welcome.as_array().and_then(|event| event.last()).expect("its place in the log");
+    first.signal(Signal::KILL).expect("it runs");
+    let auth = json!({ "name": "Anna", "pid": connected["pid"], "offset": offset });
+    assert_eq!(Page::open(second_address, &auth).packets("40{")[0]["sid"], connected["sid"]);
+    assert!(second.terminate().expect("it ends").success());
+}
+
+#[test]
+fn one_node_of_the_chat_serves_alone() {
+    let (mut process, address) = chat(&[]);
     assert_eq!(http::get(address, "/health", &[]).expect("an answer").status, 200);
     assert_eq!(handshake(address), 200);
     assert!(process.terminate().expect("it ends").success());

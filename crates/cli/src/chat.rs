@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use limpet_bus::{Adapter, Local, Redis};
+use limpet_bus::{BusError, Redis, Streams, StreamsOptions};
 
 use crate::chat::name::Name;
-use crate::chat::node::Node;
+use crate::chat::node::{Bus, Node};
 use crate::failure::{Failure, print};
 use crate::stop;
 
 mod conversation;
+mod guest;
 mod history;
 pub(crate) mod name;
 pub(crate) mod node;
@@ -38,6 +39,12 @@ pub(crate) struct Chat {
     /// redis+sentinel://HOST,…/MASTER or redis+cluster://HOST,… [default: it is alone]
     #[arg(long, value_name = "URL", env = "LIMPET_BUS", hide_env_values = true)]
     bus: Option<String>,
+    /// Join by Redis Streams, of this name: pages that lose their node then go on elsewhere and miss nothing
+    #[arg(
+        long, value_name = "NAME", env = "LIMPET_STREAMS", hide_env_values = true, num_args = 0..=1,
+        default_missing_value = "socket.io", require_equals = true, requires = "bus"
+    )]
+    streams: Option<String>,
     /// Lets /health fail while the bus does not work [default: it answers 200 and says so]
     #[arg(long, env = "LIMPET_STRICT_HEALTH", hide_env_values = true)]
     strict_health: bool,
@@ -49,11 +56,8 @@ impl Chat {
         let name = self.name.unwrap_or_else(machine);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
         runtime.block_on(async {
-            let adapter: Arc<dyn Adapter> = match &self.bus {
-                Some(url) => Arc::new(Redis::connect(url).await.context("--bus")?),
-                None => Arc::new(Local::new()),
-            };
-            let node = Node::start_as(&name, self.listen, adapter, self.strict_health)
+            let bus = join(self.bus.as_deref(), self.streams).await.context("--bus")?;
+            let node = Node::start(&name, self.listen, Bus { is_strict: self.strict_health, ..bus })
                 .await
                 .with_context(|| format!("cannot listen on {}", self.listen))?;
             let told = stop::listen().context("cannot listen to signals")?;
@@ -63,6 +67,20 @@ impl Chat {
             Ok(())
         })
     }
+}
+
+/// Joins the nodes that share a Redis and, if given, the streams of a name.
+async fn join(url: Option<&str>, streams: Option<String>) -> Result<Bus, BusError> {
+    Ok(match (url, streams) {
+        (Some(url), Some(stream)) => {
+            let mut options = StreamsOptions::default();
+            options.stream = stream;
+            let adapter = Arc::new(Streams::connect_with(url, options).await?);
+            Bus { adapter, keeps_log: true, is_strict: false }
+        }
+        (Some(url), None) => Bus { adapter: Arc::new(Redis::connect(url).await?), keeps_log: false, is_strict: false },
+        (None, _) => Bus::local(),
+    })
 }
 
 /// Reads an address to listen on.

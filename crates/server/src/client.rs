@@ -95,7 +95,7 @@ impl Client {
     /// Disconnects all sockets, and then the session. What was emitted before arrives before.
     pub(crate) fn disconnect(self: &Arc<Self>) {
         let next = self.lock().sockets.first().cloned();
-        let Some(socket) = next else { return self.connection.close(CloseReason::ForcedClose, false) };
+        let Some(socket) = next else { return self.close() };
         let client = self.clone();
         let namespace = socket.namespace().clone();
         namespace.cluster().in_order(move || {
@@ -103,6 +103,11 @@ impl Client {
             // One less than before.
             client.disconnect();
         });
+    }
+
+    /// Closes the connection once what waits has left. The sockets may recover.
+    pub(crate) fn close(&self) {
+        self.connection.close(CloseReason::ForcedClose, false);
     }
 
     /// Forgets a socket.

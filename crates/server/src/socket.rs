@@ -3,9 +3,7 @@
 //! A socket is connecting while middlewares look at it, connected, and then closed, in this order. It is in the hub of its
 //! namespace exactly while it is connected, or its client comes back and is about to be connected. Its lock is taken before the hub's, never behind it.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -22,9 +20,7 @@ use crate::broadcast::Broadcast;
 use crate::client::Client;
 use crate::emitter::Emitter;
 use crate::engine::Transport;
-use crate::error::{AckError, EmitError, EventError};
-use crate::event::Event;
-use crate::handler::EventHandler;
+use crate::error::{AckError, EmitError};
 use crate::handshake::Handshake;
 use crate::namespace::Namespace;
 use crate::queue::Queue;
@@ -34,8 +30,9 @@ use crate::rooms::IntoRooms;
 pub(crate) mod handlers;
 pub(crate) mod keep;
 pub(crate) mod life;
+mod on;
 
-use handlers::{Entry, Handlers};
+use handlers::Handlers;
 use keep::Keep;
 
 /// A client in a namespace. Clones are the same socket.
@@ -304,8 +301,9 @@ impl Socket {
 
     /// Disconnects the socket; with `close`, the client's session with all its sockets.
     ///
-    /// The client hears of it and does not come back by itself. What was emitted before reaches it first: if clients
-    /// recover, the socket may still be [connected](Self::connected) for a moment.
+    /// The client hears of it and does not come back by itself; see [`close_connection`](Self::close_connection) for one
+    /// that is to come back. What was emitted before reaches it first: if clients recover, the socket may still be
+    /// [connected](Self::connected) for a moment.
     pub fn disconnect(&self, close: bool) {
         if close {
             self.0.client.disconnect();
@@ -316,101 +314,19 @@ impl Socket {
         }
     }
 
-    /// Handles events of a name. Several handlers of a name are called in their order.
+    /// Closes the connection of the socket's client, as if the network had: for a server that wants to be rid of it without
+    /// sending it away.
     ///
-    /// Handlers of one socket run one after the other: while one waits, later events wait too. Acknowledgements never do,
-    /// so a handler may wait for one. A handler that panics ends its socket, and nothing else.
-    ///
-    /// Parameters are read by position; see [`EventHandler`]. Arguments of other types reach [`on_error`](Self::on_error).
-    pub fn on<P>(&self, name: impl Into<Cow<'static, str>>, handler: impl EventHandler<P>) {
-        let handler = Arc::new(move |socket, event: &Event| handler.call(socket, event));
-        self.add(Entry::Event { name: name.into(), handler, is_once: false });
-    }
-
-    /// Handles the next event of a name.
-    pub fn once<P>(&self, name: impl Into<Cow<'static, str>>, handler: impl EventHandler<P>) {
-        let handler = Arc::new(move |socket, event: &Event| handler.call(socket, event));
-        self.add(Entry::Event { name: name.into(), handler, is_once: true });
-    }
-
-    /// Removes the handlers of a name.
-    pub fn off(&self, name: &str) {
-        self.lock().handlers.retain(|entry| !matches!(entry, Entry::Event { name: other, .. } if other == name));
-    }
-
-    /// Handles every event, before the handlers of its name.
-    pub fn on_any<F, Fut>(&self, handler: F)
-    where
-        F: Fn(Self, Event) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.add(Entry::Any(Arc::new(move |socket, event| Box::pin(handler(socket, event)))));
-    }
-
-    /// Removes the handlers of every event.
-    pub fn off_any(&self) {
-        self.lock().handlers.retain(|entry| !matches!(entry, Entry::Any(_)));
-    }
-
-    /// Sees every event that is sent to the client, by whomever.
-    pub fn on_any_outgoing(&self, handler: impl Fn(&Self, &Event) + Send + Sync + 'static) {
-        self.add(Entry::Outgoing(Arc::new(handler)));
-        self.0.is_watched.store(true, Ordering::Release);
-    }
-
-    /// Looks at every event before its handlers, and may refuse it: then they do not see it, but
-    /// [`on_error`](Self::on_error) does.
-    ///
-    /// ```no_run
-    /// # fn example(socket: limpet_server::Socket) {
-    /// use limpet_server::Event;
-    /// socket.middleware(|event: &Event| if event.name() == "admin" { Err("not allowed") } else { Ok(()) });
-    /// # }
-    /// ```
-    pub fn middleware<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-        &self,
-        middleware: impl Fn(&Event) -> Result<(), E> + Send + Sync + 'static,
-    ) {
-        self.add(Entry::Middleware(Arc::new(move |event| middleware(event).map_err(Into::into))));
-    }
-
-    /// Takes events that were refused by a middleware, or have other arguments than their handler.
-    pub fn on_error<F, Fut>(&self, handler: F)
-    where
-        F: Fn(Self, Event, Arc<EventError>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.add(Entry::Error(Arc::new(move |socket, event, error| Box::pin(handler(socket, event, error)))));
-    }
-
-    /// Is told when the socket is disconnected, while [`rooms`](Self::rooms) still says where it was.
-    pub fn on_disconnecting<F, Fut>(&self, handler: F)
-    where
-        F: Fn(Self, DisconnectReason) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.add(Entry::Disconnecting(Arc::new(move |socket, reason| Box::pin(handler(socket, reason)))));
-    }
-
-    /// Is told when the socket is disconnected: exactly once, after the events that came before.
-    pub fn on_disconnect<F, Fut>(&self, handler: F)
-    where
-        F: Fn(Self, DisconnectReason) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.add(Entry::Disconnect(Arc::new(move |socket, reason| Box::pin(handler(socket, reason)))));
+    /// What was emitted before leaves first. The client connects again by itself, and goes on where it was if clients
+    /// [recover](crate::Options::recovery). All its sockets end with
+    /// [`ForcedClose`](crate::DisconnectReason::ForcedClose). Node: `socket.conn.close()`.
+    pub fn close_connection(&self) {
+        let client = self.0.client.clone();
+        self.0.namespace.cluster().in_order(move || client.close());
     }
 
     fn emitter(&self) -> Emitter {
         Emitter::new(self.clone())
-    }
-
-    fn add(&self, entry: Entry) {
-        let mut state = self.lock();
-        // Who has been told of the end hears nothing more; to keep the handler would keep what it holds.
-        if state.phase != Phase::Closed || state.queue.is_running() {
-            state.handlers.add(entry);
-        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {

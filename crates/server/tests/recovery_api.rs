@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use limpet_bus::log::{Adopted, Hold, Lease, Log, Offset, Refreshed, Session, Stretch};
 use limpet_bus::{BusError, Link, Peers, Receiver, To};
-use limpet_server::{Ack, Adapter, EmitError, Local, NodeId, Options, Recovery, Room, Server, Socket};
+use limpet_server::{
+    Ack, Adapter, DisconnectReason, EmitError, Local, NodeId, Options, Recovery, Room, Server, Socket,
+};
 use script::{listen, run};
 use serde_json::{Value, json};
 
@@ -108,6 +110,49 @@ async fn who_has_missed_more_than_may_wait_begins_anew() {
         "#,
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_its_connection_to_the_server_comes_back_by_itself() {
+    let io = Server::new(recovering());
+    let ends: Arc<Mutex<Vec<DisconnectReason>>> = Arc::default();
+    let list = ends.clone();
+    io.on_connection(move |socket: Socket| {
+        socket.emit("hello", ()).unwrap();
+        socket.on("go", |socket: Socket| async move {
+            socket.emit("word", "before").unwrap();
+            socket.close_connection();
+            socket.emit("word", "after").unwrap();
+        });
+        let list = list.clone();
+        socket.on_disconnect(move |_: Socket, reason| {
+            list.lock().unwrap().push(reason);
+            std::future::ready(())
+        });
+        std::future::ready(())
+    });
+    run_cut(
+        &io,
+        r#"
+        for (const transport of ["websocket", "polling"]) {
+            const socket = open("", { transports: [transport], reconnection: true, reconnectionDelay: 10 });
+            await once(socket, "hello");
+            const id = socket.id;
+            const words = collect(socket, "word");
+            const end = gone(socket);
+            const hello = once(socket, "hello");
+            socket.emit("go");
+            assert.equal(await end, "transport close");
+            await hello;
+            assert.deepEqual([socket.recovered, socket.id], [true, id]);
+            assert.deepEqual(words.map(([word]) => word), ["before", "after"]);
+            socket.disconnect();
+        }
+        "#,
+    )
+    .await;
+    let ends = ends.lock().unwrap();
+    assert_eq!(ends[0], DisconnectReason::ForcedClose);
 }
 
 /// Joins nobody, and keeps no log.

@@ -83,6 +83,7 @@ async function scenario() {
   // Anna's node ends: she moves, and finds the conversation where she goes.
   await say(`stop ${number(before.anna)}`);
   await anna.locator("#state", { hasText: `moved from ${before.anna} to` }).waitFor();
+  await recovered(anna);
   const after = { anna: await node(anna), bert: await node(bert) };
   expect(after.anna !== before.anna, "Anna has not moved");
   expect(after.bert === before.bert, `Bert has moved from ${before.bert} to ${after.bert}`);
@@ -104,6 +105,7 @@ async function scenario() {
   await say(`drain ${number(after.bert)}`);
   await bert.locator("#state", { hasText: `moved from ${after.bert} to` }).waitFor();
   await bert.locator(".remark", { hasText: `You moved from ${after.bert}` }).waitFor();
+  await recovered(bert);
   await speak(bert, anna, "I have moved, too.");
 
   // A name is checked by the server.
@@ -138,6 +140,11 @@ async function user(device, path) {
 async function connected(page) {
   await page.locator("#connection[data-state=connected]").waitFor();
   await page.locator("#transport", { hasText: opts.transport || "websocket" }).waitFor();
+}
+
+/** Waits until the page says that its session came along. */
+function recovered(page) {
+  return page.locator(".remark", { hasText: "with your session: nothing was missed" }).waitFor();
 }
 
 function node(page) {

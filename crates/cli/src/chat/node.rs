@@ -5,30 +5,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use limpet_bus::Adapter;
+use limpet_bus::{Adapter, Local};
 use limpet_server::listen::ListenOptions;
-use limpet_server::{Ack, ConnectError, Listening, Options, Server, ServerEvent, Socket};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use limpet_server::{Listening, Options, Recovery, Server, ServerEvent, Socket};
 use tokio::task::JoinHandle;
 
-use super::conversation::{Conversation, Place, room_of, user_of};
-use super::history::{History, Kept, Message};
-use super::name::Name;
-use super::pace::Pace;
+use super::guest;
+use super::history::{History, Kept};
 use super::page;
-use super::people::{People, USER, User};
+use super::people::People;
 
-/// The most characters of a message.
-const MOST_TEXT: usize = 1000;
-/// The most rooms that one page can be in.
-const MOST_ROOMS: usize = 32;
-/// The most talks that a page is shown at its start.
-const MOST_TALKS: usize = 50;
 /// How much a node that starts is told of what was said before.
 const HISTORY_BYTES: usize = 1 << 20;
 
@@ -39,48 +29,41 @@ pub(crate) struct Node {
     tasks: [JoinHandle<()>; 2],
 }
 
+/// What joins a node to others.
+#[derive(Clone)]
+pub(crate) struct Bus {
+    pub(crate) adapter: Arc<dyn Adapter>,
+    /// Whether it keeps a log, so that pages which lose their node go on elsewhere.
+    pub(crate) keeps_log: bool,
+    /// Whether `/health` fails while the other nodes cannot be reached.
+    pub(crate) is_strict: bool,
+}
+
+impl Bus {
+    /// Makes a bus between the nodes of this process.
+    pub(crate) fn local() -> Self {
+        Self { adapter: Arc::new(Local::new()), keeps_log: true, is_strict: false }
+    }
+}
+
 /// What the handlers of a node share.
-struct Chat {
+pub(super) struct Chat {
     /// The name that the pages show.
-    name: String,
-    io: Server,
-    people: People,
+    pub(super) name: String,
+    pub(super) io: Server,
+    pub(super) people: People,
     history: Mutex<History>,
-    count: AtomicU64,
-}
-
-/// One page: one connection of a user.
-struct Guest {
-    chat: Arc<Chat>,
-    me: Name,
-    /// What it says, and where it goes.
-    says: Mutex<Pace>,
-    /// That it types, which is worth less.
-    types: Mutex<Pace>,
-}
-
-/// What a page sends with its connection.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Auth {
-    name: String,
+    /// The messages that were said here.
+    pub(super) count: AtomicU64,
 }
 
 impl Node {
-    /// Starts a node that listens on an address and is joined to others by an adapter.
-    pub(crate) async fn start(name: &str, address: SocketAddr, adapter: Arc<dyn Adapter>) -> io::Result<Self> {
-        Self::start_as(name, address, adapter, false).await
-    }
-
-    /// As [`start`](Self::start); if it is strict, `/health` fails while the other nodes cannot be reached.
-    pub(crate) async fn start_as(
-        name: &str,
-        address: SocketAddr,
-        adapter: Arc<dyn Adapter>,
-        is_strict: bool,
-    ) -> io::Result<Self> {
+    /// Starts a node that listens on an address and is joined to others by a bus.
+    pub(crate) async fn start(name: &str, address: SocketAddr, bus: Bus) -> io::Result<Self> {
+        let Bus { adapter, keeps_log, is_strict } = bus;
         let bus = adapter.clone();
-        let io = Server::new(Options { adapter, ..Options::default() });
+        let recovery = keeps_log.then(Recovery::default);
+        let io = Server::new(Options { adapter, recovery, ..Options::default() });
         let chat = Arc::new(Chat {
             name: name.to_owned(),
             io: io.clone(),
@@ -88,12 +71,13 @@ impl Node {
             history: Mutex::default(),
             count: AtomicU64::new(0),
         });
-        io.middleware(|socket: Socket| async move { admit(&socket) });
+        let own = name.to_owned();
+        io.middleware(move |socket: Socket| std::future::ready(guest::admit(&socket, &own)));
         // The server has its handlers, so they must not have the server.
         let weak = Arc::downgrade(&chat);
         io.on_connection(move |socket: Socket| {
             if let Some(chat) = weak.upgrade() {
-                chat.welcome(&socket);
+                guest::welcome(&chat, &socket);
             }
             async {}
         });
@@ -125,7 +109,7 @@ impl Node {
         async move {
             let pause = within / u32::try_from(sockets.len()).unwrap_or(u32::MAX).max(1);
             for socket in sockets {
-                socket.disconnect(true);
+                socket.close_connection();
                 tokio::time::sleep(pause).await;
             }
         }
@@ -138,61 +122,7 @@ impl Node {
     }
 }
 
-/// Lets a page in under its name, or says what a name may be.
-fn admit(socket: &Socket) -> Result<(), ConnectError> {
-    let auth: Auth = socket.handshake().auth().unwrap_or_default();
-    let me = Name::new(&auth.name).map_err(|wrong| ConnectError::new(wrong.to_string()))?;
-    socket.set_data(USER, &me);
-    Ok(())
-}
-
 impl Chat {
-    /// Begins the life of a page.
-    fn welcome(self: &Arc<Self>, socket: &Socket) {
-        let Some(Ok(me)) = socket.data::<String>(USER).map(|name| Name::new(&name)) else {
-            return socket.disconnect(true);
-        };
-        socket.set_data(USER, &User { name: me.as_str().to_owned(), node: self.name.clone() });
-        socket.join(user_of(&me));
-        let talks: Vec<Value> = self
-            .history()
-            .talks_of(me.key(), MOST_TALKS)
-            .into_iter()
-            .map(|(with, last)| json!({ "with": with, "last": last }))
-            .collect();
-        let welcome = json!({ "node": self.name, "name": me, "time": now(), "talks": talks });
-        // Fails only when the page has gone already.
-        let _ = socket.emit("welcome", welcome).and_then(|()| socket.emit("people", &*self.people.last()));
-
-        let start = Instant::now();
-        let guest = Arc::new(Guest {
-            chat: Arc::clone(self),
-            me,
-            says: Mutex::new(Pace::new(40, Duration::from_millis(500), start)),
-            types: Mutex::new(Pace::new(4, Duration::from_secs(1), start)),
-        });
-        let opening = Arc::clone(&guest);
-        socket.on("open", move |socket: Socket, place: Place, ack: Ack| {
-            let answer = opening.open(&socket, &place);
-            async move { reply(ack, answer) }
-        });
-        let saying = Arc::clone(&guest);
-        socket.on("say", move |socket: Socket, place: Place, text: String, ack: Ack| {
-            let answer = saying.say(&socket, &place, &text);
-            async move { reply(ack, answer) }
-        });
-        socket.on("typing", move |socket: Socket, place: Place, typing: bool| {
-            guest.typing(&socket, &place, typing);
-            async {}
-        });
-        let leaving = Arc::clone(self);
-        socket.on_disconnect(move |_: Socket, _| {
-            leaving.changed();
-            async {}
-        });
-        self.changed();
-    }
-
     /// Takes over what other nodes say, and answers those that start.
     fn listen_to_nodes(self: &Arc<Self>) {
         let chat = Arc::downgrade(self);
@@ -230,128 +160,33 @@ impl Chat {
     }
 
     /// Notes a change of who is where, on all nodes.
-    fn changed(&self) {
+    pub(super) fn changed(&self) {
         self.people.note();
         if let Err(error) = self.io.server_side_emit("changed", ()) {
             tracing::debug!(%error, "the other nodes hear of a change later");
         }
     }
 
-    fn history(&self) -> MutexGuard<'_, History> {
+    pub(super) fn history(&self) -> MutexGuard<'_, History> {
         lock(&self.history)
     }
 }
 
-impl Guest {
-    /// Leads the page into a conversation: answers what was said there, and lets it hear what comes.
-    fn open(&self, socket: &Socket, place: &Place) -> Result<Value, String> {
-        self.take_turn()?;
-        let conversation = place.conversation().map_err(|wrong| wrong.to_string())?;
-        if let Some(room) = conversation.room() {
-            self.join(socket, room)?;
-        }
-        let messages = self.chat.history().of(&conversation.key(&self.me));
-        Ok(json!({ "room": conversation.room(), "with": conversation.with(), "messages": messages }))
-    }
-
-    /// Says something in a conversation.
-    fn say(&self, socket: &Socket, place: &Place, text: &str) -> Result<Value, String> {
-        self.take_turn()?;
-        let conversation = place.conversation().map_err(|wrong| wrong.to_string())?;
-        let text = text.trim();
-        if text.is_empty() || text.chars().take(MOST_TEXT + 1).count() > MOST_TEXT {
-            return Err(format!("A message has 1 to {MOST_TEXT} characters."));
-        }
-        // After a move its words can arrive before it has come back to the room.
-        if let Some(room) = conversation.room() {
-            self.join(socket, room)?;
-        }
-        let count = self.chat.count.fetch_add(1, Ordering::Relaxed);
-        let message = Message {
-            id: format!("{}-{count}", socket.node()),
-            from: self.me.as_str().to_owned(),
-            room: conversation.room().map(|room| room.as_str().to_owned()),
-            to: conversation.with().map(|with| with.as_str().to_owned()),
-            text: text.to_owned(),
-            at: now(),
-            node: self.chat.name.clone(),
-        };
-        let kept = Kept { key: conversation.key(&self.me), message };
-        let sent = socket
-            .to(conversation.targets(&self.me))
-            .emit("said", &kept.message)
-            .and_then(|()| self.chat.io.server_side_emit("said", &kept));
-        if let Err(error) = sent {
-            tracing::warn!(%error, "a message did not reach every node");
-        }
-        let answer = json!({ "message": kept.message });
-        self.chat.history().add(kept);
-        Ok(answer)
-    }
-
-    /// Lets the others know that the user types, or has stopped. Too much of it is not passed on.
-    fn typing(&self, socket: &Socket, place: &Place, typing: bool) {
-        let Ok(conversation) = place.conversation() else { return };
-        if !lock(&self.types).take(Instant::now()) {
-            return;
-        }
-        let to = match &conversation {
-            Conversation::Room(room) => room_of(room),
-            Conversation::With(other) => user_of(other),
-        };
-        let event = json!({ "from": self.me, "room": conversation.room(), "typing": typing });
-        // It is out of date soon anyway.
-        let _ = socket.to(to).volatile().emit("typing", event);
-    }
-
-    fn join(&self, socket: &Socket, room: &Name) -> Result<(), String> {
-        let (room, rooms) = (room_of(room), socket.rooms());
-        if rooms.iter().any(|other| **other == *room) {
-            return Ok(());
-        }
-        // Beside them are its own and its user's.
-        if rooms.len() >= MOST_ROOMS + 2 {
-            return Err(format!("One page can be in {MOST_ROOMS} rooms."));
-        }
-        socket.join(room);
-        self.chat.changed();
-        Ok(())
-    }
-
-    fn take_turn(&self) -> Result<(), String> {
-        if lock(&self.says).take(Instant::now()) { Ok(()) } else { Err("Not so fast, please.".to_owned()) }
-    }
-}
-
-/// Answers a page: with what it asked for, or with what is wrong.
-fn reply(ack: Ack, answer: Result<Value, String>) {
-    let mut answer = answer.unwrap_or_else(|error| json!({ "error": error }));
-    answer["ok"] = answer.get("error").is_none().into();
-    // Fails only when the page has gone.
-    let _ = ack.send(answer);
-}
-
-/// Returns the milliseconds since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Instant;
 
-    use limpet_bus::Local;
-
+    use super::super::history::Message;
     use super::*;
 
     const SOON: Duration = Duration::from_secs(30);
 
-    async fn start(name: &str, bus: &Arc<Local>) -> Node {
+    async fn start(name: &str, bus: &Bus) -> Node {
         Node::start(name, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), bus.clone()).await.unwrap()
     }
 
@@ -366,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_that_starts_is_told_what_was_said_and_one_that_ends_leaves_nothing_behind() {
-        let bus = Arc::new(Local::new());
+        let bus = Bus::local();
         let first = start("node 1", &bus).await;
         let message = Message {
             id: "a-0".to_owned(),

@@ -6,18 +6,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use limpet_balancer::config::{AdminState, EndpointConfig};
 use limpet_balancer::discovery::Endpoints;
-use limpet_bus::Local;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::balancer::UPSTREAM;
-use crate::chat::node::Node;
+use crate::chat::node::{Bus, Node};
 
 /// The name under which the endpoints are delivered.
 const SOURCE: &str = "demo";
@@ -29,7 +27,7 @@ const MOVE: Duration = Duration::from_secs(4);
 /// The nodes by their number, from 1 on.
 pub(super) struct Nodes {
     nodes: BTreeMap<u32, Member>,
-    bus: Arc<Local>,
+    bus: Bus,
     endpoints: Endpoints,
     /// The port of node 0, so to speak; 0 if they take free ones.
     base_port: u16,
@@ -57,7 +55,7 @@ enum State {
 impl Nodes {
     /// Makes an empty set. Nodes take ports after `base_port` if they are free.
     pub(super) fn new(endpoints: Endpoints, base_port: u16, later: mpsc::Sender<String>) -> Self {
-        Self { nodes: BTreeMap::new(), bus: Arc::new(Local::new()), endpoints, base_port, later }
+        Self { nodes: BTreeMap::new(), bus: Bus::local(), endpoints, base_port, later }
     }
 
     /// Starts so many nodes, and tells the balancer of all at once.

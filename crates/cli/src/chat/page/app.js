@@ -41,9 +41,11 @@ socket.on("welcome", (welcome) => {
   const moved = node !== null && node !== welcome.node;
   const text = moved ? `moved from ${node} to ${welcome.node}` : node ? `back on ${node}` : "connected";
   drawConnection({ state: text, kind: moved ? "moved" : "connected", node: welcome.node });
-  if (node !== null) remark(moved ? `You moved from ${node} to ${welcome.node}.` : `You are back on ${node}.`);
+  const how = socket.recovered ? ", with your session: nothing was missed." : ".";
+  if (node !== null) remark((moved ? `You moved from ${node} to ${welcome.node}` : `You are back on ${node}`) + how);
   node = welcome.node;
   for (const talk of welcome.talks) merge(conversation({ with: talk.with }), [talk.last]);
+  // Also after a recovery: a visit that the old node did not get to keep is not lost.
   for (const open of conversations.values()) if (open.joined) enter(open);
   drawSide();
 });
@@ -212,12 +214,15 @@ function say() {
 
 let typingSince = 0;
 
-/** Says at most every three seconds that the user is typing; it is worth nothing later, so it is dropped when it cannot go. */
+/**
+ * Says at most every three seconds that the user is typing. Without a connection it is not kept, since it is worth nothing later.
+ * Not `volatile`, which also drops it while a request is on its way: it would not be said again for three seconds.
+ */
 function tellTyping(typing) {
   const now = Date.now();
-  if (!current || (typing ? now - typingSince < 3000 : typingSince === 0)) return;
+  if (!current || !socket.connected || (typing ? now - typingSince < 3000 : typingSince === 0)) return;
   typingSince = typing ? now : 0;
-  socket.volatile.emit("typing", whereOf(current), typing);
+  socket.emit("typing", whereOf(current), typing);
 }
 
 function complain(text, final = false) {

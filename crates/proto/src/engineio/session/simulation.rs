@@ -7,10 +7,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::body::packet;
 use super::*;
 use crate::engineio::packet::{Data, Packet};
 use crate::engineio::payload;
+
+mod faults;
+mod transports;
+
+use faults::{FAULTS, Fault};
 
 /// How many packets may wait in these sessions.
 const MAX_QUEUED: usize = 200;
@@ -30,71 +34,6 @@ impl Random {
         self.below(one_in) == 0
     }
 }
-
-/// What goes wrong in a run, at a random moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    Nothing,
-    /// The client leaves its GET.
-    AbortedGet,
-    /// The client leaves its POST.
-    AbortedPost,
-    /// A GET arrives twice.
-    DoubledGet,
-    /// A POST arrives while another one is under way.
-    DoubledPost,
-    /// The client sends what is no packet.
-    Garbage,
-    /// The client is gone without a word.
-    Silence,
-    /// The WebSocket breaks.
-    BrokenWebsocket,
-    /// The candidate sends garbage; the session goes on.
-    BadCandidate,
-    /// The client closes.
-    ClientCloses,
-    /// The server closes; what waits leaves first.
-    ServerCloses,
-    /// The server sends and closes at this step of an upgrade; what it sent leaves first.
-    ServerClosesAt(Step),
-}
-
-/// How far an upgrade has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// The candidate has connected.
-    Connected,
-    /// Its probe was answered, and the answer is under way.
-    Probing,
-    /// The client waits for its GET and its POST to end.
-    Pausing,
-    /// The client has no request under way, and its upgrade packet has not arrived.
-    Paused,
-    /// The WebSocket is the transport and has taken nothing yet.
-    Moved,
-    /// The WebSocket has been given packets that are not written yet.
-    Writing,
-}
-
-const FAULTS: [Fault; 17] = [
-    Fault::Nothing,
-    Fault::AbortedGet,
-    Fault::AbortedPost,
-    Fault::DoubledGet,
-    Fault::DoubledPost,
-    Fault::Garbage,
-    Fault::Silence,
-    Fault::BrokenWebsocket,
-    Fault::BadCandidate,
-    Fault::ClientCloses,
-    Fault::ServerCloses,
-    Fault::ServerClosesAt(Step::Connected),
-    Fault::ServerClosesAt(Step::Probing),
-    Fault::ServerClosesAt(Step::Pausing),
-    Fault::ServerClosesAt(Step::Paused),
-    Fault::ServerClosesAt(Step::Moved),
-    Fault::ServerClosesAt(Step::Writing),
-];
 
 #[derive(Debug, PartialEq, Eq)]
 enum Get {
@@ -265,196 +204,6 @@ impl World {
             self.pings_at = self.now + Duration::from_millis(300);
             self.outbox.push("2".to_owned());
         }
-    }
-
-    fn polls(&self) -> bool {
-        self.is_alive && !self.was_told && matches!(self.moves, Moves::No | Moves::Connected(_) | Moves::Probing(_))
-    }
-
-    fn begin_get(&mut self) {
-        if self.get == Get::No && self.polls() && self.session.closed().is_none() {
-            self.session.handle_get().unwrap();
-            self.get = Get::Asked;
-        }
-    }
-
-    fn server_writes(&mut self) {
-        if let Some(batch) = self.session.poll_get() {
-            assert_eq!(self.get, Get::Asked);
-            let has = |kind| batch.iter().any(|packet| packet.kind() == kind);
-            assert!(!has(PacketType::Close) || !has(PacketType::Message), "the client would not hear the message");
-            let body = write_body(self.version, &batch, false, None);
-            self.get = Get::Answered(String::from_utf8(body.bytes).unwrap());
-        }
-        // The end drops what the WebSocket has not written.
-        if self.session.closed().is_some() {
-            self.unwritten.clear();
-        }
-        if self.random.chance(2) {
-            self.to_client.append(&mut self.unwritten);
-        }
-        self.give_websocket();
-    }
-
-    fn give_websocket(&mut self) {
-        if self.unwritten.is_empty()
-            && let Some(batch) = self.session.poll_websocket()
-        {
-            for outgoing in batch {
-                let mut text = String::new();
-                packet(&outgoing).write_text(self.version, &mut text);
-                self.unwritten.push_back(text);
-            }
-        }
-    }
-
-    fn end_get(&mut self) {
-        if let Get::Answered(body) = std::mem::replace(&mut self.get, Get::No) {
-            self.read_body(&body, Self::client_takes);
-        } else if self.session.get_waits {
-            self.get = Get::Asked;
-        }
-    }
-
-    fn begin_post(&mut self) {
-        if self.post == Post::No && self.polls() && !self.outbox.is_empty() && self.session.closed().is_none() {
-            self.session.handle_post().unwrap();
-            let body = self.body(&self.outbox);
-            self.outbox.clear();
-            self.post = Post::Under(body);
-        }
-    }
-
-    fn end_post(&mut self) {
-        self.post = match std::mem::replace(&mut self.post, Post::No) {
-            Post::Under(body) => {
-                self.read_body(&body, Self::server_takes);
-                self.session.handle_post_end();
-                Post::Answered
-            }
-            Post::Answered | Post::No => Post::No,
-        };
-    }
-
-    fn upgrade(&mut self) {
-        match self.moves {
-            Moves::No if self.is_alive && self.random.chance(4) => {
-                if let Some(id) = self.session.handle_candidate(self.now) {
-                    if self.fault == Fault::BadCandidate && self.random.chance(2) {
-                        let step = self.session.handle_candidate_packet(id, None, self.now);
-                        assert_eq!(step, CandidateStep::Dismissed);
-                        return;
-                    }
-                    self.moves = Moves::Connected(id);
-                }
-            }
-            Moves::Connected(id) if !self.session.has_candidate(id) => self.moves = Moves::No,
-            Moves::Connected(id) => {
-                let probe = Packet::text(PacketType::Ping, "probe");
-                assert_eq!(self.session.handle_candidate_packet(id, Some(&probe), self.now), CandidateStep::Pong);
-                self.candidate_answers.push_back("3probe");
-                self.moves = Moves::Probing(id);
-            }
-            Moves::Probing(id) if !self.session.has_candidate(id) => {
-                self.candidate_answers.clear();
-                self.moves = Moves::No;
-            }
-            Moves::Probing(id) if self.candidate_answers.pop_front().is_some() => self.moves = Moves::Pausing(id),
-            Moves::Pausing(id) if !self.session.has_candidate(id) => self.moves = Moves::No,
-            Moves::Pausing(id) if self.get == Get::No && self.post == Post::No => {
-                let upgrade = Packet::empty(PacketType::Upgrade);
-                let step = self.session.handle_candidate_packet(id, Some(&upgrade), self.now);
-                assert_eq!(step, CandidateStep::Upgraded);
-                self.moves = Moves::Moved;
-            }
-            _ => {}
-        }
-    }
-
-    fn websocket_to_client(&mut self) {
-        // More than a step sends, or the line would grow longer and longer.
-        for _ in 0..8 {
-            if let (true, Some(text)) = (self.is_alive, self.to_client.pop_front()) {
-                self.client_takes(&Packet::from_text(self.version, &text).unwrap());
-            }
-        }
-    }
-
-    fn websocket_to_server(&mut self) {
-        if self.moves == Moves::Moved && self.is_alive {
-            self.to_server.extend(self.outbox.drain(..));
-        }
-        for _ in 0..8 {
-            if let Some(text) = self.to_server.pop_front() {
-                self.server_takes(&Packet::from_text(self.version, &text).unwrap());
-            }
-        }
-    }
-
-    /// Does what is to go wrong, if it can now.
-    fn break_something(&mut self) -> bool {
-        let has_moved = self.moves == Moves::Moved;
-        let polls = self.session.closed().is_none() && !has_moved;
-        match self.fault {
-            Fault::Nothing | Fault::BadCandidate => {}
-            Fault::AbortedGet if self.get == Get::Asked && polls => {
-                self.session.handle_get_lost();
-                self.get = Get::No;
-                self.is_alive = false;
-            }
-            Fault::AbortedPost if matches!(self.post, Post::Under(_)) && polls => {
-                self.session.handle_post_broken();
-                self.post = Post::No;
-                self.is_alive = false;
-            }
-            Fault::DoubledGet if self.session.get_waits && polls => {
-                assert_eq!(self.session.handle_get(), Err(Overlap));
-                assert_eq!(self.session.closed(), Some(CloseReason::TransportError));
-            }
-            Fault::DoubledPost if self.session.has_post() && polls => {
-                assert_eq!(self.session.handle_post(), Err(Overlap));
-                assert_eq!(self.session.closed(), Some(CloseReason::TransportError));
-            }
-            Fault::Garbage => self.session.handle_garbage(),
-            Fault::Silence => self.is_alive = false,
-            Fault::BrokenWebsocket if has_moved => {
-                self.session.handle_websocket_end(CloseReason::TransportClose);
-                self.is_alive = false;
-            }
-            Fault::ClientCloses => {
-                if self.session.handle_packet(PacketType::Close, self.now) {
-                    panic!("no message");
-                }
-                self.was_told = true;
-            }
-            Fault::ServerCloses => self.session.close(CloseReason::ForcedClose, false, self.now),
-            Fault::ServerClosesAt(step) if self.upgrade_is_at(step) => {
-                for _ in 0..=self.random.below(2) {
-                    self.session.send(&[Self::server_message(self.sent)]).unwrap();
-                    self.sent += 1;
-                }
-                if step == Step::Writing {
-                    self.give_websocket();
-                }
-                self.session.close(CloseReason::ForcedClose, false, self.now);
-            }
-            _ => return false,
-        }
-        true
-    }
-
-    fn upgrade_is_at(&self, step: Step) -> bool {
-        let is_idle = self.get == Get::No && self.post == Post::No;
-        self.session.is_open()
-            && match (&self.moves, step) {
-                (Moves::Connected(id), Step::Connected) | (Moves::Probing(id), Step::Probing) => {
-                    self.session.has_candidate(*id)
-                }
-                (Moves::Pausing(id), Step::Pausing) => self.session.has_candidate(*id) && !is_idle,
-                (Moves::Pausing(id), Step::Paused) => self.session.has_candidate(*id) && is_idle,
-                (Moves::Moved, Step::Moved | Step::Writing) => true,
-                _ => false,
-            }
     }
 }
 
