@@ -11,6 +11,7 @@ pub mod dnsmasq;
 pub mod haproxy;
 pub mod http;
 pub mod limpet;
+pub mod listener;
 pub mod misbehave;
 pub mod nginx;
 pub mod oracle;
