@@ -3,6 +3,7 @@
 //! Fixtures end with the test that owns them, take no fixed port and wait for conditions, never for a time.
 
 pub mod apache;
+pub mod certificates;
 pub mod chaos;
 pub mod conformance;
 pub mod corpus;
