@@ -149,7 +149,8 @@ pub fn redis5_suite(url: &str, redis: &str) -> Result<Client> {
 /// # Errors
 /// When it does not start.
 pub fn python_cluster_suite(url: &str, redis: &str) -> Result<Client> {
-    Client::start("cluster_suite.py", python("cluster_suite.py")?, url, &["--redis", redis])
+    let emitter = emitter(Maker::Limpet, redis, &["--python", "socketio"])?;
+    Client::start("cluster_suite.py", python("cluster_suite.py")?, url, &["--redis", redis, "--emitter", &emitter])
 }
 
 /// Starts the suite of clients that come back; the URLs of nodes are separated by a comma.
