@@ -30,7 +30,7 @@ use crate::envelope::{Envelope, Message};
 use crate::health::Health;
 use crate::log::{Log, Offset};
 use crate::node::NodeId;
-use crate::target::Room;
+use crate::target::{Room, Targets};
 
 /// What joins nodes: makes a link for each namespace of each node.
 pub trait Adapter: Send + Sync + 'static {
@@ -87,6 +87,13 @@ pub trait Link: Send + Sync + 'static {
         let _ = (room, kind, exists);
     }
 
+    /// Tells whether a broadcast to these sockets reaches clients of servers that are none of the [`peers`](Self::peers), and
+    /// so do not count them for who asks for acknowledgements. It does not, unless it says so.
+    fn outsiders(&self, targets: &Targets) -> Outsiders {
+        let _ = targets;
+        Outsiders::None
+    }
+
     /// Tells who is joined now, without this node.
     fn peers(&self) -> BoxFuture<'_, Result<Peers, BusError>>;
 
@@ -131,6 +138,17 @@ pub enum To<'a> {
     All,
     /// To one node: an answer to its question.
     Node(&'a NodeId),
+}
+
+/// What is known of clients whom no node counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outsiders {
+    /// There are none.
+    None,
+    /// They get the event. Nobody waits for their acknowledgements.
+    Unasked,
+    /// At most one is meant, of whom no node may know. Its acknowledgement is waited for if no node counts a client.
+    One,
 }
 
 /// Who is joined.

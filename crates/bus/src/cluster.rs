@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use limpet_proto::socketio::arguments::Arguments;
 use tokio::time::Instant;
 
-use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
+use crate::adapter::{Adapter, BusError, Link, Outsiders, Peers, Receiver, To};
 use crate::envelope::{Envelope, Message, RequestId, SocketInfo, request_id};
 use crate::log::Offset;
 use crate::node::NodeId;
@@ -134,9 +134,11 @@ impl Cluster {
     /// for other nodes.
     pub async fn broadcast_with_ack(&self, arguments: Arguments, targets: Targets, flags: Flags) -> Acks {
         let (peers, mut error) = if flags.local { (nobody(), None) } else { self.peers().await };
-        let is_alone = is_nobody(&peers);
+        let link = self.link.get().filter(|_| !flags.local);
+        let outsiders = link.map_or(Outsiders::None, |link| link.outsiders(&targets));
+        let is_alone = is_nobody(&peers) && outsiders == Outsiders::None;
         let request = request_id();
-        let kind = Kind::Broadcast { clients: 0, answers: Vec::new(), is_own_counted: false };
+        let kind = Kind::Broadcast { clients: 0, answers: Vec::new(), is_own_counted: false, outsiders };
         let waiting = self.requests.begin(request.clone(), kind, peers);
         if !is_alone {
             let (arguments, targets, request) = (arguments.clone(), targets.clone(), Some(request.clone()));
@@ -156,8 +158,9 @@ impl Cluster {
         });
         let request = waiting.wait(flags.timeout.unwrap_or(self.options.timeout)).await;
         let missing_nodes = request.missing();
-        let Kind::Broadcast { clients, answers, .. } = request.kind else { return Acks::default() };
-        Acks { missing: clients.saturating_sub(answers.len()), answers, missing_nodes, error }
+        let missing = request.missing_answers();
+        let Kind::Broadcast { answers, .. } = request.kind else { return Acks::default() };
+        Acks { missing, answers, missing_nodes, error }
     }
 
     /// Sends an event to sockets of all nodes, at once; what is returned ends when the bus has it, so that it is not lost

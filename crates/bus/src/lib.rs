@@ -18,7 +18,7 @@ pub mod recovery;
 mod redis;
 mod target;
 
-pub use adapter::{Adapter, BusError, Link, Peers, Receiver, RoomKind, To};
+pub use adapter::{Adapter, BusError, Link, Outsiders, Peers, Receiver, RoomKind, To};
 pub use cluster::{Cluster, ClusterOptions, Missing, Sockets};
 pub use emitter::Emitter;
 pub use envelope::{Envelope, Message, SocketInfo};

@@ -10,5 +10,7 @@ mod places;
 mod python;
 #[path = "redis/rooms.rs"]
 mod rooms;
+#[path = "redis/secure.rs"]
+mod secure;
 #[path = "redis/support.rs"]
 mod support;

@@ -2,7 +2,8 @@
 //! judges clusters of both kinds. Prints `listening PORT`; the end of standard input ends it.
 //!
 //! `cluster_node --redis redis://127.0.0.1:6379 [--adapter redis|sharded|streams] [--name a] [--specific]
-//! [--mode dynamic|dynamic-private|static] [--interest] [--python CHANNEL] [--streams COUNT] [--sharded-pubsub]`
+//! [--mode dynamic|dynamic-private|static] [--interest] [--python CHANNEL] [--streams COUNT] [--sharded-pubsub]
+//! [--max-queued COUNT]`; beside those of the other it takes the command `health`
 
 use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +13,12 @@ use limpet_bus::{Adapter, Redis, RedisOptions, Sharding, Streams, StreamsOptions
 use limpet_server::{Ack, Broadcast, Event, Namespace, Options, Server, ServerEvent, Socket};
 use rmpv::Value;
 use serde::Deserialize;
-use serde::ser::{Serialize, SerializeTuple as _, Serializer};
+use serde::ser::Serialize;
 use serde_json::json;
+
+#[path = "shared/rest.rs"]
+mod rest;
+use rest::Rest;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,6 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--specific" => bus.specific_responses = true,
             "--interest" => bus.interest = true,
             "--python" => bus.python = words.next(),
+            "--max-queued" => bus.max_queued = words.next().ok_or("--max-queued needs a number")?.parse()?,
             "--streams" => streams.stream_count = words.next().ok_or("--streams needs a number")?.parse()?,
             "--sharded-pubsub" => streams.sharded_pubsub = true,
             "--mode" => {
@@ -53,9 +59,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         other => return Err(format!("no adapter: {other}").into()),
     };
-    let io = Server::new(Options { adapter, ..Options::default() });
+    let io = Server::new(Options { adapter: adapter.clone(), ..Options::default() });
     for namespace in ["/", "/other"] {
-        serve(&io.of(namespace), &name);
+        serve(&io.of(namespace), &name, &adapter);
     }
     let listening = io.bind("127.0.0.1:0").await?;
     println!("listening {}", listening.addr().port());
@@ -63,7 +69,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn serve(namespace: &Namespace, name: &str) {
+fn serve(namespace: &Namespace, name: &str, adapter: &Arc<dyn Adapter>) {
     let heard = Arc::new(Mutex::new(Vec::<Value>::new()));
     let list = heard.clone();
     namespace.on_server_event("told", move |event: ServerEvent| {
@@ -77,12 +83,17 @@ fn serve(namespace: &Namespace, name: &str) {
         drop(event.reply(format!("{own} {}", words.join(" "))));
         async {}
     });
-    let own = name.to_owned();
+    let (own, adapter) = (name.to_owned(), adapter.clone());
     namespace.on_connection(move |socket: Socket| {
         let user: serde_json::Value = socket.handshake().auth().unwrap_or_default();
         socket.set_data("name", &user["name"]);
         socket.set_data("node", &own);
         commands(&socket, &heard);
+        let adapter = adapter.clone();
+        socket.on("health", move |_: Socket, ack: Ack| {
+            answer(ack, Ok(adapter.health().to_json()));
+            async {}
+        });
         async {}
     });
 }
@@ -95,6 +106,7 @@ struct How {
     except: Vec<String>,
     volatile: bool,
     local: bool,
+    compress: Option<bool>,
     timeout: Option<u64>,
     #[serde(rename = "self")]
     from_self: bool,
@@ -114,6 +126,9 @@ impl How {
         }
         if self.local {
             target = target.local();
+        }
+        if let Some(compress) = self.compress {
+            target = target.compress(compress);
         }
         match self.timeout {
             Some(timeout) => target.timeout(Duration::from_millis(timeout)),
@@ -139,21 +154,9 @@ impl Names {
     }
 }
 
-/// The arguments behind those that command, as they came.
-struct Rest(Vec<Value>);
-
-impl Rest {
-    fn of(event: &Event, first: usize) -> Self {
-        Self((first..event.len()).map(|index| event.get(index).unwrap_or(Value::Nil)).collect())
-    }
-}
-
-impl Serialize for Rest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut tuple = serializer.serialize_tuple(self.0.len())?;
-        self.0.iter().try_for_each(|value| tuple.serialize_element(value))?;
-        tuple.end()
-    }
+/// Returns the arguments behind those that command, as they came.
+fn rest(event: &Event, first: usize) -> Rest {
+    Rest((first..event.len()).map(|index| event.get(index).unwrap_or(Value::Nil)).collect())
 }
 
 fn commands(socket: &Socket, heard: &Arc<Mutex<Vec<Value>>>) {
@@ -168,12 +171,12 @@ fn commands(socket: &Socket, heard: &Arc<Mutex<Vec<Value>>>) {
     socket.on("emit", |socket: Socket, event: Event| async move {
         let how: How = event.get(0).unwrap_or_default();
         let name: String = event.get(1).unwrap_or_default();
-        answer(event.ack(), how.aim(&socket).emit(&name, Rest::of(&event, 2)).map_err(|error| error.to_string()));
+        answer(event.ack(), how.aim(&socket).emit(&name, rest(&event, 2)).map_err(|error| error.to_string()));
     });
     socket.on("ask", |socket: Socket, event: Event| async move {
         let how: How = event.get(0).unwrap_or_default();
         let name: String = event.get(1).unwrap_or_default();
-        let answers = how.aim(&socket).emit_with_ack::<Value>(&name, Rest::of(&event, 2)).await;
+        let answers = how.aim(&socket).emit_with_ack::<Value>(&name, rest(&event, 2)).await;
         answer(event.ack(), answers.map_err(|error| error.to_string()));
     });
     socket.on("fetch", |socket: Socket, how: How, ack: Ack| async move {
@@ -201,12 +204,12 @@ fn commands(socket: &Socket, heard: &Arc<Mutex<Vec<Value>>>) {
     });
     socket.on("server", |socket: Socket, event: Event| async move {
         let name: String = event.get(0).unwrap_or_default();
-        let sent = socket.namespace().server_side_emit(&name, Rest::of(&event, 1));
+        let sent = socket.namespace().server_side_emit(&name, rest(&event, 1));
         answer(event.ack(), sent.map_err(|error| error.to_string()));
     });
     socket.on("server-ask", |socket: Socket, event: Event| async move {
         let name: String = event.get(0).unwrap_or_default();
-        let answers = socket.namespace().server_side_emit_with_ack::<Value>(&name, Rest::of(&event, 1)).await;
+        let answers = socket.namespace().server_side_emit_with_ack::<Value>(&name, rest(&event, 1)).await;
         answer(event.ack(), answers.map_err(|error| error.to_string()));
     });
     let heard = heard.clone();

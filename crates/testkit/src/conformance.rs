@@ -123,6 +123,19 @@ pub fn cluster_suite(urls: &str, arguments: &[&str]) -> Result<Client> {
     Client::start("cluster-suite.js", node("cluster-suite.js")?, urls, arguments)
 }
 
+/// The words that start a program which emits into a cluster from outside, for the cluster suite's `--emitter`. See the
+/// head of `cluster-emitter.js` for its arguments.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn emitter(maker: Maker, redis: &str, arguments: &[&str]) -> Result<String> {
+    let mut command = program(maker, if maker == Maker::Node { "cluster-emitter" } else { "emitter" })?;
+    command.args(["--redis", redis]).args(arguments);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    Ok(serde_json::to_string(&words)?)
+}
+
 /// Starts the suite of events between a node and one of Socket.IO 2 with `socket.io-redis` 5, which it runs itself.
 ///
 /// # Errors
@@ -136,7 +149,8 @@ pub fn redis5_suite(url: &str, redis: &str) -> Result<Client> {
 /// # Errors
 /// When it does not start.
 pub fn python_cluster_suite(url: &str, redis: &str) -> Result<Client> {
-    Client::start("cluster_suite.py", python("cluster_suite.py")?, url, &["--redis", redis])
+    let emitter = emitter(Maker::Limpet, redis, &["--python", "socketio"])?;
+    Client::start("cluster_suite.py", python("cluster_suite.py")?, url, &["--redis", redis, "--emitter", &emitter])
 }
 
 /// Starts the suite of clients that come back; the URLs of nodes are separated by a comma.

@@ -3,6 +3,7 @@
 //! Fixtures end with the test that owns them, take no fixed port and wait for conditions, never for a time.
 
 pub mod apache;
+pub mod certificates;
 pub mod chaos;
 pub mod conformance;
 pub mod corpus;
@@ -11,6 +12,7 @@ pub mod dnsmasq;
 pub mod haproxy;
 pub mod http;
 pub mod limpet;
+pub mod listener;
 pub mod misbehave;
 pub mod nginx;
 pub mod oracle;

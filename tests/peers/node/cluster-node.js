@@ -4,7 +4,7 @@
 //   [--mode dynamic|dynamic-private|static] [--sharded-pubsub]; redis+cluster://host:port,… is a Redis Cluster
 // On the namespaces `/` and `/other` clients command it by events, and get what came of it as an acknowledgement:
 // `join rooms`, `emit how event args`, `ask how event args`, `fetch how`, `make how what rooms`, `server event args`,
-// `server-ask event args`, `heard`, `rooms`. `how` is {rooms, except, volatile, local, timeout, self}.
+// `server-ask event args`, `heard`, `rooms`. `how` is {rooms, except, volatile, compress, local, timeout, self}.
 import { createServer } from "node:http";
 import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
@@ -43,6 +43,7 @@ function aim(namespace, socket, how = {}) {
   for (const room of how.except ?? []) target = target.except(room);
   if (how.volatile) target = target.volatile;
   if (how.local) target = target.local;
+  if (how.compress !== undefined) target = target.compress(how.compress);
   if (how.timeout) target = target.timeout(how.timeout);
   return target;
 }

@@ -51,7 +51,7 @@ async function outcome(act, limit) {
   try {
     await Promise.race([act({ after: (step) => undo.push(step) }), late]);
   } catch (error) {
-    const place = error.stack?.split("\n").find((line) => /(suite|features\/)/.test(line) && !line.includes("/suite.js"));
+    const place = error.stack?.split("\n").find((line) => /(suite|features\/|cluster\/)/.test(line) && !line.includes("/suite.js"));
     const where = place?.replace(/^.*\/([^/]+:\d+):\d+\)?$/, " ($1)") ?? "";
     return (error instanceof AssertionError ? error.message.replaceAll(/\s*\n\s*/g, " ") : `${error.message}`) + where;
   } finally {

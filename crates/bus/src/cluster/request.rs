@@ -8,7 +8,7 @@ use limpet_proto::socketio::arguments::Arguments;
 use tokio::sync::oneshot;
 
 use super::Missing;
-use crate::adapter::Peers;
+use crate::adapter::{Outsiders, Peers};
 use crate::envelope::{RequestId, SocketInfo};
 use crate::node::NodeId;
 use crate::target::Room;
@@ -24,6 +24,8 @@ pub(super) enum Kind {
         clients: usize,
         answers: Vec<Arguments>,
         is_own_counted: bool,
+        /// Clients whom no node counts.
+        outsiders: Outsiders,
     },
 }
 
@@ -86,9 +88,12 @@ impl Request {
         }
     }
 
-    /// Stops waiting for all other nodes.
+    /// Stops waiting for all others.
     pub(super) fn forget_peers(&mut self) {
         self.peers = Peers::Known(Vec::new());
+        if let Kind::Broadcast { outsiders, .. } = &mut self.kind {
+            *outsiders = Outsiders::None;
+        }
     }
 
     /// Stops waiting for a node.
@@ -105,6 +110,13 @@ impl Request {
             Peers::Known(nodes) => Missing { nodes: nodes.clone(), unnamed: 0 },
             Peers::Count(count) => Missing { nodes: Vec::new(), unnamed: *count },
         }
+    }
+
+    /// Returns how many clients have not answered.
+    pub(super) fn missing_answers(&self) -> usize {
+        let Kind::Broadcast { clients, answers, outsiders, .. } = &self.kind else { return 0 };
+        // If nobody has counted the one that is meant, it is elsewhere.
+        usize::max(*clients, usize::from(*outsiders == Outsiders::One)).saturating_sub(answers.len())
     }
 
     /// Notes that a node has answered; says no if it has before, or was not asked.
@@ -134,7 +146,7 @@ impl Request {
         };
         all_nodes
             && match &self.kind {
-                Kind::Broadcast { clients, answers, is_own_counted } => *is_own_counted && answers.len() >= *clients,
+                Kind::Broadcast { is_own_counted, .. } => *is_own_counted && self.missing_answers() == 0,
                 Kind::Fetch(_) | Kind::Rooms(_) | Kind::Emit(_) => true,
             }
     }

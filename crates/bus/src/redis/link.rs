@@ -10,9 +10,9 @@ use super::Shared;
 use super::connection::{Published, Subscription};
 use super::member::Member;
 use super::python;
-use crate::adapter::{BusError, Link, Peers, RoomKind, To};
+use crate::adapter::{BusError, Link, Outsiders, Peers, RoomKind, To};
 use crate::envelope::Message;
-use crate::target::Room;
+use crate::target::{Room, Targets};
 
 /// The way of one node to the others of a namespace.
 pub(super) struct RedisLink {
@@ -93,6 +93,10 @@ impl Link for RedisLink {
         } else if rooms.remove(&key) {
             self.shared.connections.leave(&subscription);
         }
+    }
+
+    fn outsiders(&self, targets: &Targets) -> Outsiders {
+        self.shared.python.as_ref().map_or(Outsiders::None, |python| python.outsiders(targets))
     }
 
     fn peers(&self) -> BoxFuture<'_, Result<Peers, BusError>> {

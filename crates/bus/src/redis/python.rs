@@ -2,7 +2,8 @@
 //! they share: JSON objects with a `method`.
 //!
 //! Python's servers do for each other: events for rooms, and joining, leaving and disconnecting of single sockets. They
-//! know no requests but one acknowledgement of a client. Each of our nodes takes what they publish, for its own sockets;
+//! know no requests but the acknowledgement of a client, and none says how many clients it has asked: so acknowledgements
+//! are asked of single sockets only, of which there is one at most. Each of our nodes takes what they publish, for its own sockets;
 //! what a node of ours publishes, they take. Our nodes know each other's messages there and leave them alone.
 //! Older versions publish pickle, which runs code when it is read: it is never read.
 
@@ -14,9 +15,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::member::Members;
-use crate::adapter::{BusError, To};
+use crate::adapter::{BusError, Outsiders, To};
 use crate::envelope::Message;
 use crate::node::{NodeId, random_u64};
+use crate::target::Targets;
 pub(crate) use write::write;
 
 /// With what the names of our nodes begin on the channel. Python's are 32 hexadecimal digits.
@@ -46,8 +48,9 @@ impl Python {
     /// # Errors
     /// [`BusError::Malformed`] when it is no message of theirs.
     pub(super) fn hear(&self, bytes: &Bytes, members: &Members) -> Result<(), BusError> {
-        let Some(read::Heard { host, namespace, message }) = read::read(bytes)? else { return Ok(()) };
-        if host.starts_with(OWN) {
+        let Some(read::Heard { host, namespace, message }) = read::read(bytes, &self.host)? else { return Ok(()) };
+        // What our nodes say there they say to each other elsewhere. An answer carries the name of who asked.
+        if host.starts_with(OWN) && !matches!(message, Message::BroadcastAck { .. }) {
             return Ok(());
         }
         let node = NodeId::from(format!("{HOST}{host}"));
@@ -55,6 +58,11 @@ impl Python {
             member.take(node.clone(), message.clone());
         }
         Ok(())
+    }
+
+    /// Tells which of their clients are asked for acknowledgements.
+    pub(super) fn outsiders(&self, targets: &Targets) -> Outsiders {
+        write::one_socket(targets).map_or(Outsiders::Unasked, |_| Outsiders::One)
     }
 
     /// Writes what Python's servers understand of a message; nothing for others.
@@ -79,5 +87,5 @@ pub(super) fn is_host(node: &NodeId) -> bool {
 /// Reads what came, for those who want to know only that it does no harm.
 #[cfg(test)]
 pub(super) fn check(bytes: &Bytes) {
-    read::read(bytes).ok();
+    read::read(bytes, OWN).ok();
 }

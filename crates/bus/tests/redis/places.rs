@@ -2,43 +2,31 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
 use std::process::Command;
 
 use limpet_bus::{Redis as Bus, RedisOptions};
+use limpet_testkit::certificates::Certificates;
 use limpet_testkit::process::{Process, program};
 use limpet_testkit::redis::Redis;
-use tempfile::TempDir;
 
 use crate::support::{Node, ask, names, until};
 
 /// A free port, for an instant.
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     let [_, .., low, lower] = std::process::id().to_be_bytes();
     TcpListener::bind((Ipv4Addr::new(127, 84, low, lower), 0)).unwrap().local_addr().unwrap()
 }
 
-fn openssl(folder: &Path, words: &str) {
-    let output = Command::new("openssl").args(words.split(' ')).current_dir(folder).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
 /// A Redis that wants TLS, and a user with a password that has to be escaped in a URL.
-fn secured(folder: &TempDir) -> (Process, SocketAddr) {
+fn secured() -> (Process, SocketAddr, Certificates) {
     let address = free();
-    let path = folder.path();
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(path, &format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"));
-    openssl(path, &format!("req {key} -keyout key.pem -out request.pem -subj /CN=redis"));
-    fs::write(path.join("names"), format!("subjectAltName=IP:{}\n", address.ip())).unwrap();
-    openssl(
-        path,
-        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile names",
-    );
+    let certificates = Certificates::new(&[address.ip()]).unwrap();
     let mut command = Command::new(program("redis-server"));
     command.args(["--bind", &address.ip().to_string(), "--port", "0", "--tls-port", &address.port().to_string()]);
-    command.args(["--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem", "--tls-ca-cert-file", "ca.pem"]);
-    command.args(["--tls-auth-clients", "optional", "--save", "", "--appendonly", "no"]).current_dir(path);
+    for [name, value] in certificates.settings(false) {
+        command.args([format!("--{name}"), value]);
+    }
+    command.args(["--save", "", "--appendonly", "no"]);
     command.args([
         "--user",
         "default",
@@ -66,15 +54,14 @@ fn secured(folder: &TempDir) -> (Process, SocketAddr) {
     command.args(["+info", "+client"]);
     let process = Process::spawn("redis-server", &mut command).unwrap();
     process.wait_for("its start", |line| line.contains("Ready to accept connections").then_some(())).unwrap();
-    (process, address)
+    (process, address, certificates)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_and_a_user_with_few_rights() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_redis, address) = secured(&folder);
+    let (_redis, address, certificates) = secured();
     let user = "ada:p%2Fs%3F:%40";
-    let url = format!("rediss://{user}@{address}/?ca={}", folder.path().join("ca.pem").display());
+    let url = format!("rediss://{user}@{address}/?{}", certificates.trust());
     let (a, b) = (Node::join(&url, RedisOptions::default()).await, Node::join(&url, RedisOptions::default()).await);
     a.publish("event 0", &[]);
     a.publish("event 1", &["room"]);

@@ -18,8 +18,9 @@ pub(crate) struct Node {
     ear: Arc<Ear>,
 }
 
+/// Keeps what it hears.
 #[derive(Default)]
-struct Ear(Mutex<Vec<Envelope>>);
+pub(crate) struct Ear(Mutex<Vec<Envelope>>);
 
 impl Receiver for Ear {
     fn receive(&self, envelope: Envelope) {
@@ -27,6 +28,13 @@ impl Receiver for Ear {
     }
 
     fn left(&self, _: &NodeId) {}
+}
+
+impl Ear {
+    /// What was heard, as texts of arguments.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter_map(|envelope| text(&envelope.message)).collect()
+    }
 }
 
 impl Node {
@@ -45,7 +53,7 @@ impl Node {
 
     /// What was heard, as texts of arguments.
     pub(crate) fn heard(&self) -> Vec<String> {
-        self.ear.0.lock().unwrap().iter().filter_map(|envelope| text(&envelope.message)).collect()
+        self.ear.heard()
     }
 
     /// All messages that were heard.

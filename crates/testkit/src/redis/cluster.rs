@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
 use super::ATTEMPTS;
+use crate::certificates::Certificates;
 use crate::process::{PATIENCE, Process, program};
 use crate::raw::RawClient;
 
@@ -32,8 +33,10 @@ pub struct RedisCluster {
 /// A master.
 #[derive(Debug)]
 pub struct Node {
-    /// Where it listens.
+    /// Where it listens without TLS.
     pub address: SocketAddr,
+    /// Where it listens for TLS.
+    pub secure: Option<SocketAddr>,
     /// The process, to stop or kill it.
     pub process: Process,
     _folder: TempDir,
@@ -45,9 +48,22 @@ impl RedisCluster {
     /// # Errors
     /// When a node does not start, or they do not agree within [`PATIENCE`].
     pub fn start() -> Result<Self> {
+        Self::start_as(None)
+    }
+
+    /// Starts a cluster whose nodes speak TLS with each other and with clients, who must show a certificate. The
+    /// certificates are for [`ip`].
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_secure(certificates: &Certificates) -> Result<Self> {
+        Self::start_as(Some(certificates))
+    }
+
+    fn start_as(certificates: Option<&Certificates>) -> Result<Self> {
         let mut started = Vec::new();
         for (index, (first, last)) in SLOTS.into_iter().enumerate() {
-            let (node, bus) = Node::start()?;
+            let (node, bus) = Node::start(certificates)?;
             node.ask(&format!("CLUSTER ADDSLOTSRANGE {first} {last}"))?;
             node.ask(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1))?;
             started.push((node, bus));
@@ -75,10 +91,11 @@ impl RedisCluster {
         format!("redis+cluster://{}", self.addresses())
     }
 
-    /// Where its nodes listen, separated by commas.
+    /// Where its nodes listen, separated by commas; for TLS, if they do.
     #[must_use]
     pub fn addresses(&self) -> String {
-        self.nodes.iter().map(|node| node.address.to_string()).collect::<Vec<_>>().join(",")
+        let addresses = self.nodes.iter().map(|node| node.secure.unwrap_or(node.address).to_string());
+        addresses.collect::<Vec<_>>().join(",")
     }
 
     /// Waits until so many clients, on all nodes together, listen to a channel.
@@ -114,7 +131,8 @@ fn meet(nodes: &[(Node, u16)], end: Instant) -> Result<()> {
             for ((node, _), (other, bus)) in nodes.iter().flat_map(|node| nodes.iter().map(move |other| (node, other)))
             {
                 if node.address != other.address {
-                    node.ask(&format!("CLUSTER MEET {} {} {bus}", other.address.ip(), other.address.port()))?;
+                    let port = other.secure.unwrap_or(other.address).port();
+                    node.ask(&format!("CLUSTER MEET {} {port} {bus}", other.address.ip()))?;
                 }
             }
         }
@@ -128,21 +146,29 @@ fn are_whole(nodes: &[(Node, u16)]) -> Result<bool> {
     Ok(whole.into_iter().all(|whole| whole))
 }
 
+/// The address of the nodes: each process of tests has its own within loopback.
+#[must_use]
+pub fn ip() -> Ipv4Addr {
+    let [_, .., low, lower] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 83, low, lower)
+}
+
 impl Node {
     /// Starts it on free ports, of which somebody else may take one first.
-    fn start() -> Result<(Self, u16)> {
+    fn start(certificates: Option<&Certificates>) -> Result<(Self, u16)> {
         let is_taken = |error: &anyhow::Error| error.to_string().contains("Address already in use");
-        let mut tries = (1..ATTEMPTS).map(|_| Self::start_once()).filter(|tried| !tried.as_ref().is_err_and(is_taken));
-        tries.next().unwrap_or_else(Self::start_once)
+        let mut tries =
+            (1..ATTEMPTS).map(|_| Self::start_once(certificates)).filter(|tried| !tried.as_ref().is_err_and(is_taken));
+        tries.next().unwrap_or_else(|| Self::start_once(certificates))
     }
 
-    fn start_once() -> Result<(Self, u16)> {
+    fn start_once(certificates: Option<&Certificates>) -> Result<(Self, u16)> {
         let folder = tempfile::tempdir()?;
-        let [_, .., low, lower] = std::process::id().to_be_bytes();
-        let ip = Ipv4Addr::new(127, 83, low, lower);
-        // Both are free for an instant.
-        let bound = (TcpListener::bind((ip, 0))?, TcpListener::bind((ip, 0))?);
-        let (address, bus) = (bound.0.local_addr()?, bound.1.local_addr()?.port());
+        let ip = ip();
+        // All are free for an instant.
+        let bound = [TcpListener::bind((ip, 0))?, TcpListener::bind((ip, 0))?, TcpListener::bind((ip, 0))?];
+        let [address, bus, secure] = bound.each_ref().map(TcpListener::local_addr);
+        let (address, bus, secure) = (address?, bus?.port(), certificates.is_some().then_some(secure?));
         drop(bound);
         let mut command = Command::new(program("redis-server"));
         // By where they come from they know each other.
@@ -151,9 +177,15 @@ impl Node {
         command.args(["--cluster-enabled", "yes", "--cluster-port", &bus.to_string()]);
         command.args(["--cluster-node-timeout", &FORMING_TIMEOUT.as_millis().to_string()]);
         command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(folder.path());
+        if let (Some(certificates), Some(secure)) = (certificates, secure) {
+            command.args(["--tls-port", &secure.port().to_string(), "--tls-cluster", "yes"]);
+            for [name, value] in certificates.settings(true) {
+                command.args([format!("--{name}"), value]);
+            }
+        }
         let process = Process::spawn("redis-server", &mut command)?;
         process.wait_for("its start", |line| line.contains("Ready to accept connections").then_some(()))?;
-        Ok((Self { address, process, _folder: folder }, bus))
+        Ok((Self { address, secure, process, _folder: folder }, bus))
     }
 
     /// Gives a command and returns the answer as it comes.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::adapter::BusError;
 use crate::envelope::Message;
 use crate::redis::classic::{json as read, plain, raw};
-use crate::target::Room;
+use crate::target::{Room, Targets};
 
 #[derive(Serialize)]
 struct Emit<'a> {
@@ -42,7 +42,7 @@ enum Part<'a> {
 /// Writes a message as one or more objects: Python moves and disconnects one socket at a time, by its id.
 pub(crate) fn write(host: &str, namespace: &str, message: &Message) -> Result<Vec<Vec<u8>>, BusError> {
     let bodies: Vec<Value> = match message {
-        Message::Broadcast { arguments, targets, .. } => {
+        Message::Broadcast { arguments, targets, request, .. } => {
             let mut values: Vec<&RawValue> =
                 arguments.raw_values().into_iter().map(|value| raw(Some(value))).collect::<Result<_, _>>()?;
             if values.is_empty() {
@@ -57,7 +57,8 @@ pub(crate) fn write(host: &str, namespace: &str, message: &Message) -> Result<Ve
                 Data::Plain(values)
             };
             let (room, skip_sid) = (one_or_list(&targets.rooms), one_or_list(&targets.except));
-            let callback = Value::Null;
+            let asked = one_socket(targets).zip(request.as_ref());
+            let callback = asked.map_or(Value::Null, |(sid, request)| json!([sid, namespace, request]));
             let emit = Emit { method: "emit", event, data, binary, namespace, room, skip_sid, callback, host_id: host };
             let body = serde_json::to_vec(&emit).map_err(|error| BusError::Malformed(error.to_string()))?;
             return Ok(vec![body]);
@@ -100,6 +101,17 @@ fn moves(method: &str, host: &str, namespace: &str, sids: &[Room], rooms: &[Room
     sids.iter().flat_map(each).collect()
 }
 
+/// The length of a socket's id, Python's as Node's and ours.
+const SID_LENGTH: usize = 20;
+
+/// Returns the only room that is meant, if its name is as long as the id of a socket.
+pub(super) fn one_socket(targets: &Targets) -> Option<&Room> {
+    match targets.rooms.as_slice() {
+        [room] if room.len() == SID_LENGTH => Some(room),
+        _ => None,
+    }
+}
+
 /// Returns nothing, the only room, or the list.
 fn one_or_list(rooms: &[Room]) -> Value {
     match rooms {
@@ -114,7 +126,7 @@ mod tests {
     use limpet_proto::socketio::arguments::Arguments;
 
     use super::*;
-    use crate::target::{Flags, Targets};
+    use crate::target::Flags;
 
     fn written(message: &Message) -> Vec<Value> {
         let bodies = write("h", "/n", message).unwrap();
@@ -134,6 +146,18 @@ mod tests {
                 "binary": true, "namespace": "/n", "room": "a", "skip_sid": ["x", "y"], "callback": null, "host_id": "h",
             })]
         );
+    }
+
+    #[test]
+    fn one_socket_is_asked() {
+        let callback = |room: &str| {
+            let arguments = Arguments::from_parts(r#"["e"]"#.to_owned(), Vec::new()).unwrap();
+            let targets = Targets { rooms: vec![room.into()], except: vec![] };
+            let request = Some("q".into());
+            written(&Message::Broadcast { arguments, targets, flags: Flags::default(), request })[0]["callback"].clone()
+        };
+        assert_eq!(callback("aaaaaaaaaaaaaaaaAAAB"), json!(["aaaaaaaaaaaaaaaaAAAB", "/n", "q"]));
+        assert_eq!(callback("lobby"), Value::Null);
     }
 
     #[test]

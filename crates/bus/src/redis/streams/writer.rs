@@ -48,9 +48,18 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Entry>,
-    bytes: Arc<AtomicUsize>,
+    size: Arc<Size>,
     max_bytes: usize,
     meter: Arc<Meter>,
+}
+
+/// What has not been taken yet.
+#[derive(Debug, Default)]
+struct Size {
+    /// Of all that waits or is under way.
+    bytes: AtomicUsize,
+    /// How many are under way, and so no longer in the queue.
+    under_way: AtomicUsize,
 }
 
 /// What writes the queue.
@@ -79,7 +88,7 @@ impl Writer {
         meter: Arc<Meter>,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(max_queued.max(1));
-        let bytes = Arc::new(AtomicUsize::new(0));
+        let size = Arc::new(Size::default());
         let writing = Writing {
             stream,
             max_len,
@@ -90,20 +99,20 @@ impl Writer {
             publisher: format!("{:016x}", random_u64()),
             counter: 1,
         };
-        tokio::spawn(writing.run(waiting, bytes.clone()));
-        Self { queue, bytes, max_bytes, meter }
+        tokio::spawn(writing.run(waiting, size.clone()));
+        Self { queue, size, max_bytes, meter }
     }
 
-    /// Returns how many messages wait.
+    /// Returns how many messages wait or are under way.
     pub(super) fn len(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
+        self.queue.max_capacity() - self.queue.capacity() + self.size.under_way.load(Ordering::Relaxed)
     }
 
     /// Queues a message.
     pub(super) fn publish(&self, entry: Entry) -> Result<(), BusError> {
         let size = OVERHEAD + entry.data.len();
         // One that is larger than the bound passes when nothing else waits.
-        let before = self.bytes.fetch_add(size, Ordering::Relaxed);
+        let before = self.size.bytes.fetch_add(size, Ordering::Relaxed);
         let queued = if before > 0 && before + size > self.max_bytes {
             Err(BusError::Full)
         } else {
@@ -113,7 +122,7 @@ impl Writer {
             })
         };
         if queued.is_err() {
-            self.bytes.fetch_sub(size, Ordering::Relaxed);
+            self.size.bytes.fetch_sub(size, Ordering::Relaxed);
             self.meter.refused.add(1);
         }
         queued
@@ -121,13 +130,14 @@ impl Writer {
 }
 
 impl Writing {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Entry>, bytes: Arc<AtomicUsize>) {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Entry>, taken: Arc<Size>) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut outage = Trouble::new(self.meter.clone(), "writing of a stream");
         while waiting.recv_many(&mut batch, BATCH).await > 0 {
             let size: usize = batch.iter().map(|entry| OVERHEAD + entry.data.len()).sum();
-            let result = self.write(&batch, &mut outage).await;
             let count = batch.len();
+            taken.under_way.store(count, Ordering::Relaxed);
+            let result = self.write(&batch, &mut outage).await;
             self.counter += count as u64;
             match &result {
                 Ok(last) => {
@@ -147,7 +157,8 @@ impl Writing {
                     Err(error) => Err(BusError::Failed(error.clone().into())),
                 }));
             }
-            bytes.fetch_sub(size, Ordering::Relaxed);
+            taken.under_way.store(0, Ordering::Relaxed);
+            taken.bytes.fetch_sub(size, Ordering::Relaxed);
         }
     }
 
