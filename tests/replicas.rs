@@ -18,7 +18,7 @@ const WEBSOCKET: &str = "/socket.io/?EIO=4&transport=websocket";
 /// A Socket.IO server that is called `r1`, `r2`, ...
 fn server() -> String {
     let script = peers::folder().join("node/server.js");
-    format!("node {} --port $PORT --name r$LIMPET_REPLICA --ping-interval 1000 --ping-timeout 10000", script.display())
+    format!("node {} --port $PORT --name r$LIMPET_REPLICA --ping-interval 1000 --ping-timeout 30000", script.display())
 }
 
 fn launch(count: usize, flags: &[&str], script: &str) -> Launch {
@@ -28,7 +28,21 @@ fn launch(count: usize, flags: &[&str], script: &str) -> Launch {
 }
 
 fn start(count: usize, flags: &[&str]) -> Limpet {
-    launch(count, flags, &format!("exec {}", server())).start().expect("the replicas start")
+    with_all(count, &launch(count, flags, &format!("exec {}", server())))
+}
+
+/// Starts it and waits for all its replicas: on a busy machine some join only after it has said that it is ready.
+fn with_all(count: usize, launch: &Launch) -> Limpet {
+    let limpet = launch.start().expect("limpet starts");
+    let at_first = |line: &str| {
+        let (_, rest) = line.strip_prefix("upstream ")?.split_once(": ")?;
+        rest.split_once(" endpoints")?.0.parse::<usize>().ok()
+    };
+    let at_first = limpet.process.wait_for("its endpoints", at_first).expect("it names its upstream");
+    wait::until("all replicas have joined", || {
+        at_first + limpet.process.output().lines().filter(|line| line.contains("endpoint added")).count() >= count
+    });
+    limpet
 }
 
 /// The number after `key` in a line of the log.
@@ -266,7 +280,7 @@ fn nothing_is_left_behind() {
 fn requests_in_progress_end_before_their_replica() {
     // One worker takes requests in the order in which they came.
     let configuration = format!("workers = 1\n{}", file("", &of_shell(&server()), 1));
-    let limpet = Launch::run(BINARY, configuration).start().expect("it starts");
+    let limpet = with_all(1, &Launch::run(BINARY, configuration));
     let mut client = RawClient::connect(limpet.address).expect("it accepts");
     let opened = client.get(HANDSHAKE).expect("an answer").text();
     let sid = opened.split("\"sid\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a sid");
@@ -283,7 +297,7 @@ fn requests_in_progress_end_before_their_replica() {
 
 #[test]
 fn a_file_has_replicas_too_and_a_wrong_command_stops_the_start() {
-    let limpet = Launch::run(BINARY, file("", &of_shell(&server()), 2)).start().expect("it starts");
+    let limpet = with_all(2, &Launch::run(BINARY, file("", &of_shell(&server()), 2)));
     assert_eq!(RawClient::connect(limpet.address).expect("it accepts").get(HANDSHAKE).expect("an answer").status, 200);
     wait_for_line(&limpet, 0, "[app.2] listening");
     let error = Launch::run(BINARY, file("", "[\"/no/such/program\"]", 1)).start().expect_err("no such program");
