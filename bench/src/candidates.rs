@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::load::Session;
+use crate::network::Network;
 use crate::process::{LOAD_CORE, PROXY_CORES, Running, ScratchDirectory};
 
 /// A proxy, in the form in which it is measured.
@@ -94,17 +95,23 @@ impl Stage {
     /// # Errors
     ///
     /// Fails when something does not start within ten seconds; the error holds what the proxy wrote.
-    pub(crate) fn start(candidate: Candidate, limpet: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(candidate: Candidate, limpet: &Path, network: Network) -> anyhow::Result<Self> {
         let directory = ScratchDirectory::new(candidate.title().split(',').next().unwrap_or("proxy"))?;
         let endpoint_directory = directory.path().join("endpoint");
         fs::create_dir(&endpoint_directory)?;
         let bench = std::env::current_exe()?;
-        let mut endpoints = Running::start(LOAD_CORE, &bench, &["endpoint".to_owned()], &endpoint_directory)?;
+        let mut endpoints = Running::start(
+            LOAD_CORE,
+            &bench,
+            &["endpoint".to_owned(), network.client().to_string()],
+            &endpoint_directory,
+        )?;
         let ports = endpoint_ports(&mut endpoints)?;
         let port = free_port()?;
-        let arguments = config::arguments(candidate, directory.path(), port, ports)?;
-        let proxy = Running::start(PROXY_CORES, &candidate.program(limpet), &arguments, directory.path())?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let arguments = config::arguments(candidate, directory.path(), network, port, ports)?;
+        let (program, arguments) = network.at_server(&candidate.program(limpet), &arguments);
+        let proxy = Running::start(PROXY_CORES, &program, &arguments, directory.path())?;
+        let address = SocketAddr::from((network.server(), port));
         let mut stage = Self { proxy, endpoints, address, _directory: directory };
         stage.wait_until_ready()?;
         Ok(stage)

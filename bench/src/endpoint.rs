@@ -8,7 +8,7 @@ mod connection;
 mod reply;
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
 use mio::net::TcpListener;
@@ -19,16 +19,16 @@ use crate::spin;
 
 const PORTS: usize = 2;
 
-/// Listens on two free loopback ports, prints them on one line of stdout and serves until the process is ended.
+/// Listens on two free ports of this address, prints them on one line of stdout and serves until the process is ended.
 ///
 /// # Errors
 ///
 /// Fails when a port cannot be bound or the poll breaks.
-pub(crate) fn serve() -> anyhow::Result<()> {
+pub(crate) fn serve(address: Ipv4Addr) -> anyhow::Result<()> {
     let mut poll = Poll::new()?;
     let mut listeners = Vec::with_capacity(PORTS);
     for index in 0..PORTS {
-        let mut listener = listen().context("endpoint cannot listen")?;
+        let mut listener = listen(address).context("endpoint cannot listen")?;
         poll.registry().register(&mut listener, Token(index), Interest::READABLE)?;
         listeners.push(listener);
     }
@@ -63,11 +63,11 @@ pub(crate) fn serve() -> anyhow::Result<()> {
     }
 }
 
-fn listen() -> io::Result<TcpListener> {
+fn listen(address: Ipv4Addr) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM.nonblocking(), None)?;
     // Accepted sockets inherit the option, which saves one call for each.
     socket.set_tcp_nodelay(true)?;
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.bind(&SocketAddr::from((address, 0)).into())?;
     socket.listen(4096)?;
     Ok(TcpListener::from_std(socket.into()))
 }

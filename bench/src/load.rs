@@ -6,7 +6,6 @@ mod exchange;
 mod idle;
 mod pace;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::measure::{Meter, Usage};
@@ -118,10 +117,4 @@ impl<'a> Stopwatch<'a> {
         anyhow::ensure!(round_trips > 0, "nothing was answered in the measured time");
         Ok(Outcome { round_trips, all_round_trips, wall, usage })
     }
-}
-
-/// Loopback addresses that clients come from. They differ in the first three octets, which is what nginx's `ip_hash`
-/// looks at.
-fn source(index: usize) -> SocketAddr {
-    SocketAddr::from(([127, 0, 1 + (index % 8) as u8, 1], 0))
 }

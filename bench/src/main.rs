@@ -9,6 +9,7 @@ mod candidates;
 mod endpoint;
 mod load;
 mod measure;
+mod network;
 mod process;
 mod report;
 mod rounds;
@@ -17,6 +18,7 @@ mod server;
 mod spin;
 mod stats;
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::candidates::Candidate;
+use crate::network::Network;
 use crate::rounds::Settings;
 use crate::rows::ROWS;
 
@@ -42,12 +45,15 @@ enum Task {
     Server(server::Options),
     /// Measures what events cost the nodes of a cluster and prints a Markdown table.
     Bus(bus::Options),
-    /// Plays two endpoints on free ports and prints them.
+    /// Plays two endpoints on free ports of an address and prints them.
     #[command(hide = true)]
-    Endpoint,
-    /// Answers the clients of `server` with next to no work, on a free port, and prints it.
+    Endpoint { address: Ipv4Addr },
+    /// Answers the clients of `server` with next to no work, on a free port of an address, and prints it.
     #[command(hide = true)]
-    Floor,
+    Floor { address: Ipv4Addr },
+    /// Tries whether a cable can be laid in the namespaces that it is started in.
+    #[command(hide = true)]
+    Cable,
 }
 
 #[derive(Args)]
@@ -74,6 +80,9 @@ struct ProxyOptions {
     /// proxy sleeps and wakes up for nearly each.
     #[arg(long, default_value_t = 100)]
     tick: u64,
+    /// What is between the proxy and its clients and endpoints.
+    #[arg(long, value_enum, default_value_t = Network::Loopback)]
+    network: Network,
     /// Niceness of everything that takes part. -15 (as root) keeps other work of a busy machine off the cores.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     nice: i8,
@@ -84,12 +93,14 @@ fn main() -> anyhow::Result<()> {
         Task::Proxy(options) => measure(options),
         Task::Server(options) => server::measure(options),
         Task::Bus(options) => bus::measure(options),
-        Task::Endpoint => endpoint::serve(),
-        Task::Floor => server::serve_floor(),
+        Task::Endpoint { address } => endpoint::serve(address),
+        Task::Floor { address } => server::serve_floor(address),
+        Task::Cable => network::lay_cable(1),
     }
 }
 
 fn measure(options: ProxyOptions) -> anyhow::Result<()> {
+    let network = options.network.enter()?;
     process::pin_self()?;
     let _niceness = process::Niceness::set(options.nice)?;
     let limpet = std::path::absolute(&options.limpet)?;
@@ -108,6 +119,7 @@ fn measure(options: ProxyOptions) -> anyhow::Result<()> {
     rows.retain(|row| row.candidates.iter().any(|candidate| candidates.contains(candidate)));
     let settings = Settings {
         limpet,
+        network,
         rounds: if options.quick { 1 } else { options.rounds },
         warm_up: Duration::from_millis(if options.quick { 200 } else { 400 }),
         measured: Duration::from_secs_f64(if options.quick { 0.6 } else { options.seconds }),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 
+use crate::network::Network;
 use crate::process::{LOAD_CORE, Running};
 
 /// CPU time of the program under test and of the load's side, from the scheduler's own counters.
@@ -14,6 +15,8 @@ use crate::process::{LOAD_CORE, Running};
 pub(crate) struct Usage {
     /// Time that its threads ran.
     pub(crate) ran: Duration,
+    /// Time that the kernel's own threads ran to receive for it.
+    pub(crate) receiving: Duration,
     /// Time that its threads were ready to run and had to wait.
     pub(crate) waited: Duration,
     /// Time that they ran outside the kernel, in steps of a clock tick.
@@ -23,10 +26,16 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
+    /// What the program under test has cost in all.
+    pub(crate) fn cost(self) -> Duration {
+        self.ran + self.receiving
+    }
+
     /// The difference to an earlier reading.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             ran: self.ran.saturating_sub(earlier.ran),
+            receiving: self.receiving.saturating_sub(earlier.receiving),
             waited: self.waited.saturating_sub(earlier.waited),
             user: self.user.saturating_sub(earlier.user),
             load_ran: self.load_ran.saturating_sub(earlier.load_ran),
@@ -38,12 +47,23 @@ impl Usage {
 pub(crate) struct Meter {
     subject: Vec<u32>,
     load: Vec<u32>,
+    receiving: Vec<u32>,
 }
 
 impl Meter {
     /// Measures these processes, with all their threads.
     pub(crate) fn new(subject: Vec<u32>, load: Vec<u32>) -> Self {
-        Self { subject, load }
+        Self { subject, load, receiving: Vec::new() }
+    }
+
+    /// Measures also the kernel's threads that do the receiving of the program under test across this network.
+    ///
+    /// # Errors
+    ///
+    /// Fails when they cannot be seen.
+    pub(crate) fn across(mut self, network: Network) -> anyhow::Result<Self> {
+        self.receiving = network.receiving_threads()?;
+        Ok(self)
     }
 
     /// What they have used since they started.
@@ -54,8 +74,9 @@ impl Meter {
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         let (ran, waited) = scheduled(&self.subject)?;
         let (load_ran, _) = scheduled(&self.load)?;
+        let (receiving, _) = scheduled(&self.receiving)?;
         let user = self.subject.iter().map(|pid| user(*pid)).sum::<anyhow::Result<_>>()?;
-        Ok(Usage { ran, waited, user, load_ran })
+        Ok(Usage { ran, receiving, waited, user, load_ran })
     }
 
     /// Proportional set size of the program under test, in bytes.

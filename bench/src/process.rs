@@ -140,7 +140,12 @@ impl Drop for Niceness {
     }
 }
 
-fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+/// Runs a tool to its end.
+///
+/// # Errors
+///
+/// Fails when it is missing or does; the error holds what it wrote.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let output = Command::new(program).args(arguments).output().with_context(|| program.to_owned())?;
     anyhow::ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())

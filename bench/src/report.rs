@@ -25,10 +25,15 @@ fn print_setting(settings: &Settings, command: &str) {
         println!("- {}: {}", candidate.title(), candidate.version(&settings.limpet));
     }
     println!(
-        "- Proxy alone on core 0, one thread; load generator and endpoints on core 1, which never sleep; loopback. {} rounds, candidates \
-         alternating, {:?} measured after {:?} of warm-up. CPU is the run time of all threads of the proxy. \
+        "- Proxy alone on core 0, one thread; load generator and endpoints on core 1, which never sleep. Between them: {}. {} rounds, candidates \
+         alternating, {:?} measured after {:?} of warm-up. CPU is the run time of all threads of the proxy{}. \
          Fixed rates start their round trips every {:?}.\n",
-        settings.rounds, settings.measured, settings.warm_up, settings.tick
+        settings.network.describe(),
+        settings.rounds,
+        settings.measured,
+        settings.warm_up,
+        settings.network.describe_cost(),
+        settings.tick
     );
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::candidates::{Candidate, Stage};
 use crate::load::{ConnectLoad, ExchangeLoad, IdleTunnels, Outcome, Plan, Work};
 use crate::measure::Meter;
+use crate::network::Network;
 use crate::process::ScratchDirectory;
 use crate::rows::{Reading, Row};
 
@@ -24,6 +25,8 @@ const REACHED_SHARE: f64 = 0.98;
 pub(crate) struct Settings {
     /// The binary under test.
     pub(crate) limpet: PathBuf,
+    /// What is between the proxy and the others.
+    pub(crate) network: Network,
     /// Rounds of the CPU rows.
     pub(crate) rounds: usize,
     /// Unmeasured time at the start of each measurement.
@@ -104,8 +107,9 @@ pub(crate) fn told<S>(
 }
 
 fn measure(row: &Row, candidate: Candidate, settings: &Settings) -> anyhow::Result<(Sample, String)> {
-    let stage = Stage::start(candidate, &settings.limpet)?;
-    let meter = Meter::new(stage.proxy_pids(), stage.load_pids());
+    settings.network.expect(row.connections)?;
+    let stage = Stage::start(candidate, &settings.limpet, settings.network)?;
+    let meter = Meter::new(stage.proxy_pids(), stage.load_pids()).across(settings.network)?;
     match row.reading {
         Reading::Cpu { rate } => {
             let plan = Plan { warm_up: settings.warm_up, measured: settings.measured, rate, tick: settings.tick };
@@ -129,20 +133,22 @@ fn cpu(row: &Row, rate: Option<f64>, outcome: &Outcome) -> (Sample, String) {
     let wall = outcome.wall.as_secs_f64();
     let units = outcome.round_trips * row.work.units_per_round_trip();
     let ran = outcome.usage.ran.as_secs_f64();
+    let cost = outcome.usage.cost().as_secs_f64();
     // A runnable proxy that somebody keeps from its core is at its limit too.
     let waited = outcome.usage.waited.as_secs_f64() / wall;
     let busy = ran / wall + waited;
     let reached = outcome.round_trips as f64 / wall;
     let counts = rate.map_or(busy >= SATURATED_SHARE, |rate| reached >= rate * REACHED_SHARE);
     let remark = format!(
-        "proxy ran {:3.0} %, waited {:3.0} %, load ran {:3.0} %, {:.0} units/s{}",
+        "proxy ran {:3.0} %, waited {:3.0} %, its receiving ran {:3.0} %, load ran {:3.0} %, {:.0} units/s{}",
         ran / wall * 100.0,
         waited * 100.0,
+        outcome.usage.receiving.as_secs_f64() / wall * 100.0,
         outcome.usage.load_ran.as_secs_f64() / wall * 100.0,
         units as f64 / wall,
         if counts { "" } else { " (does not count)" },
     );
-    (Sample { value: ran * 1e6 / units as f64, counts, waited }, remark)
+    (Sample { value: cost * 1e6 / units as f64, counts, waited }, remark)
 }
 
 fn memory(row: &Row, stage: &Stage, meter: &Meter, engine_io: bool) -> anyhow::Result<(Sample, String)> {

@@ -17,6 +17,7 @@ use clap::Args;
 use self::candidates::{Candidate, Programs};
 use self::rounds::Settings;
 use self::rows::ROWS;
+use crate::network::Network;
 use crate::process;
 
 pub(crate) use self::floor::serve as serve_floor;
@@ -48,6 +49,9 @@ pub(crate) struct Options {
     /// Measured seconds of each CPU measurement.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// What is between the server and its clients.
+    #[arg(long, value_enum, default_value_t = Network::Loopback)]
+    network: Network,
     /// Niceness of everything that takes part. -15 (as root) keeps other work of a busy machine off the cores.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     nice: i8,
@@ -59,6 +63,7 @@ pub(crate) struct Options {
 ///
 /// Fails before anything is measured: when a program is missing or the machine does not let enough files be open.
 pub(crate) fn measure(options: Options) -> anyhow::Result<()> {
+    let network = options.network.enter()?;
     let wanted = |name: &str| options.row.is_empty() || options.row.iter().any(|row| row == name);
     let rows: Vec<_> = ROWS.iter().filter(|row| wanted(row.name)).copied().collect();
     let chosen = |candidate: &Candidate| options.only.is_empty() || options.only.contains(candidate);
@@ -78,6 +83,7 @@ pub(crate) fn measure(options: Options) -> anyhow::Result<()> {
     }
     let settings = Settings {
         programs,
+        network,
         rounds: if options.quick { 1 } else { options.rounds },
         warm_up: Duration::from_millis(if options.quick { 300 } else { 1000 }),
         measured: Duration::from_secs_f64(if options.quick { 0.7 } else { options.seconds }),

@@ -29,8 +29,12 @@ pub(crate) const TEST_TOOLS: [Tool; 8] = [
     Tool { program: "chromium", package: "chromium" },
 ];
 
-/// What the benchmark of the server library counts system calls with.
-pub(crate) const SERVER_BENCH_TOOLS: [Tool; 1] = [Tool { program: "strace", package: "strace" }];
+/// What the benchmark of the server library counts system calls with, and lays a cable with.
+pub(crate) const SERVER_BENCH_TOOLS: [Tool; 3] = [
+    Tool { program: "strace", package: "strace" },
+    Tool { program: "ip", package: "iproute2" },
+    Tool { program: "ethtool", package: "ethtool" },
+];
 
 /// What the benchmark of buses needs.
 pub(crate) const BUS_BENCH_TOOLS: [Tool; 1] = [Tool { program: "redis-server", package: "redis-server" }];

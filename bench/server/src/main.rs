@@ -1,6 +1,6 @@
 //! The application of `limpet-bench server` on Limpet: one thread, default options, as its users would write it.
 //!
-//! Prints `listening PORT`. `echo` is sent back, `ask` is acknowledged, `news` goes to everybody.
+//! Listens on the address of its argument and prints `listening PORT`. `echo` is sent back, `ask` is acknowledged, `news` goes to everybody.
 
 use limpet_server::{Ack, Options, Server, Socket};
 
@@ -22,7 +22,8 @@ async fn main() -> std::io::Result<()> {
             let _ = socket.namespace().emit("news", text);
         });
     });
-    let listening = io.bind("127.0.0.1:0").await?;
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1".to_owned());
+    let listening = io.bind(&format!("{address}:0")).await?;
     println!("listening {}", listening.addr().port());
     std::future::pending().await
 }

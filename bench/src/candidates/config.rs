@@ -1,11 +1,13 @@
 //! What each candidate is told: its configuration file and its arguments.
 
 use std::fs;
+use std::net::SocketAddrV4;
 use std::path::Path;
 
 use super::Candidate;
+use crate::network::Network;
 
-/// Writes the candidate's configuration into `directory` and gives the arguments that make it serve on `port`.
+/// Writes the candidate's configuration into `directory` and gives the arguments that make it serve on `port` for endpoints with these ports.
 ///
 /// # Errors
 ///
@@ -13,55 +15,58 @@ use super::Candidate;
 pub(super) fn arguments(
     candidate: Candidate,
     directory: &Path,
+    network: Network,
     port: u16,
     endpoints: [u16; 2],
 ) -> anyhow::Result<Vec<String>> {
+    let bind = SocketAddrV4::new(network.server(), port);
+    let endpoints = endpoints.map(|port| SocketAddrV4::new(network.client(), port));
     let [first, second] = endpoints;
     let file = directory.join("config");
     let path = file.display().to_string();
     let place = directory.display().to_string();
     let (text, arguments) = match candidate {
-        Candidate::Haproxy => (haproxy(port, first, second), vec!["-db".into(), "-f".into(), path]),
+        Candidate::Haproxy => (haproxy(bind, first, second), vec!["-db".into(), "-f".into(), path]),
         Candidate::Nginx => (
-            nginx(port, first, second, &place),
+            nginx(bind, first, second, &place),
             vec!["-p".into(), place, "-c".into(), path, "-e".into(), "stderr".into()],
         ),
         Candidate::Caddy => (
-            caddy(port, first, second),
+            caddy(bind, first, second),
             ["run", "--config", &path, "--adapter", "caddyfile"].map(str::to_owned).to_vec(),
         ),
         Candidate::LimpetCookie => {
-            (limpet_with_cookie(port, first, second, &place), ["run", "-c", &path].map(str::to_owned).to_vec())
+            (limpet_with_cookie(bind, first, second, &place), ["run", "-c", &path].map(str::to_owned).to_vec())
         }
-        Candidate::Limpet | Candidate::LimpetTwoWorkers => (String::new(), limpet(candidate, port, endpoints, &place)),
+        Candidate::Limpet | Candidate::LimpetTwoWorkers => (String::new(), limpet(candidate, bind, endpoints, &place)),
     };
     fs::write(file, text)?;
     Ok(arguments)
 }
 
-fn limpet(candidate: Candidate, port: u16, endpoints: [u16; 2], directory: &str) -> Vec<String> {
+fn limpet(candidate: Candidate, bind: SocketAddrV4, endpoints: [SocketAddrV4; 2], directory: &str) -> Vec<String> {
     let workers = if candidate == Candidate::LimpetTwoWorkers { "2" } else { "1" };
-    let mut arguments = vec!["proxy".to_owned(), format!("127.0.0.1:{port}")];
-    arguments.extend(endpoints.map(|endpoint| format!("127.0.0.1:{endpoint}")));
+    let mut arguments = vec!["proxy".to_owned(), bind.to_string()];
+    arguments.extend(endpoints.map(|endpoint| endpoint.to_string()));
     arguments.extend(["--workers", workers, "--state-directory", directory].map(str::to_owned));
     arguments
 }
 
-fn limpet_with_cookie(port: u16, first: u16, second: u16, directory: &str) -> String {
+fn limpet_with_cookie(bind: SocketAddrV4, first: SocketAddrV4, second: SocketAddrV4, directory: &str) -> String {
     format!(
         "workers = 1
 state_directory = \"{directory}\"
 [listener.web]
-bind = \"127.0.0.1:{port}\"
+bind = \"{bind}\"
 [upstream.app]
-endpoints = [\"127.0.0.1:{first}\", \"127.0.0.1:{second}\"]
+endpoints = [\"{first}\", \"{second}\"]
 affinity = [{{ by = \"cookie\", name = \"SERVERID\", mode = \"insert\", indirect = true, nocache = true }}]
 "
     )
 }
 
 /// 9,000 connections are what the descriptor limit of 20,000 leaves room for.
-fn haproxy(port: u16, first: u16, second: u16) -> String {
+fn haproxy(bind: SocketAddrV4, first: SocketAddrV4, second: SocketAddrV4) -> String {
     format!(
         "global
     nbthread 1
@@ -76,13 +81,13 @@ defaults
     timeout http-keep-alive 60s
     timeout tunnel 1h
 frontend web
-    bind 127.0.0.1:{port}
+    bind {bind}
     default_backend nodes
 backend nodes
     balance leastconn
     cookie SERVERID insert indirect nocache
-    server e1 127.0.0.1:{first} cookie e1
-    server e2 127.0.0.1:{second} cookie e2
+    server e1 {first} cookie e1
+    server e2 {second} cookie e2
 "
     )
 }
@@ -90,7 +95,7 @@ backend nodes
 /// `ip_hash` is what the Socket.IO documentation recommends; nginx 1.22 cannot set a cookie for affinity. Clients come
 /// from several addresses, so that both endpoints are used. Without `keepalive_requests` both sides would reconnect
 /// every 1,000 requests.
-fn nginx(port: u16, first: u16, second: u16, directory: &str) -> String {
+fn nginx(bind: SocketAddrV4, first: SocketAddrV4, second: SocketAddrV4, directory: &str) -> String {
     format!(
         "daemon off;
 worker_processes 1;
@@ -113,13 +118,13 @@ http {{
     }}
     upstream nodes {{
         ip_hash;
-        server 127.0.0.1:{first};
-        server 127.0.0.1:{second};
+        server {first};
+        server {second};
         keepalive 1024;
         keepalive_requests 1000000000;
     }}
     server {{
-        listen 127.0.0.1:{port};
+        listen {bind};
         location / {{
             proxy_pass http://nodes;
             proxy_http_version 1.1;
@@ -136,15 +141,16 @@ http {{
 }
 
 /// Caddy keeps only 32 idle connections to an endpoint unless told otherwise.
-fn caddy(port: u16, first: u16, second: u16) -> String {
+fn caddy(bind: SocketAddrV4, first: SocketAddrV4, second: SocketAddrV4) -> String {
+    let (address, port) = (bind.ip(), bind.port());
     format!(
         "{{
     admin off
     auto_https off
 }}
 http://:{port} {{
-    bind 127.0.0.1
-    reverse_proxy 127.0.0.1:{first} 127.0.0.1:{second} {{
+    bind {address}
+    reverse_proxy {first} {second} {{
         lb_policy cookie
         transport http {{
             keepalive_idle_conns_per_host 1024

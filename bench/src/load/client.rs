@@ -1,13 +1,13 @@
 //! The blocking client that opens Engine.IO sessions before the measured loops take the sockets over.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use socket2::{Domain, Socket, Type};
 
-use super::source;
+use crate::network;
 
 /// What a browser sends with a long-polling request.
 pub(crate) const BROWSER_HEADERS: &str = "Connection: keep-alive\r\n\
@@ -130,19 +130,22 @@ pub(super) fn message(payload_bytes: usize) -> (Vec<u8>, Vec<u8>, usize) {
     (frame, echo_head, echo_bytes)
 }
 
-/// A socket bound to the source address of a client, not yet connected.
+/// A socket bound to the address that a client of this server comes from, not yet connected.
 ///
 /// # Errors
 ///
 /// Fails when the process has too many sockets, or the address too few ports.
-pub(crate) fn bound_socket(index: usize) -> std::io::Result<Socket> {
+pub(crate) fn bound_socket(server: SocketAddr, index: usize) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&source(index).into())?;
+    let IpAddr::V4(server) = server.ip() else {
+        return Err(ErrorKind::AddrNotAvailable.into());
+    };
+    socket.bind(&SocketAddr::from((network::source(server, index), 0)).into())?;
     Ok(socket)
 }
 
 fn connect(proxy: SocketAddr, index: usize) -> anyhow::Result<TcpStream> {
-    let socket = bound_socket(index)?;
+    let socket = bound_socket(proxy, index)?;
     socket.connect_timeout(&proxy.into(), Duration::from_secs(5))?;
     let stream = TcpStream::from(socket);
     stream.set_nodelay(true)?;

@@ -95,7 +95,7 @@ impl ConnectLoad {
 
 impl Slot {
     fn start(&mut self, proxy: SocketAddr, index: usize, poll: &Poll) -> anyhow::Result<()> {
-        let socket = bound_socket(index)?;
+        let socket = bound_socket(proxy, index)?;
         socket.set_nonblocking(true)?;
         match socket.connect(&proxy.into()) {
             Ok(()) => {}

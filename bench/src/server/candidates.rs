@@ -3,13 +3,14 @@
 //! All run the same application with one thread: `echo` is sent back, `ask` is acknowledged, `news` goes to everybody.
 //! All have their default options, so that compression is off everywhere.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
+use crate::network::Network;
 use crate::process::{PROXY_CORES, Running, ScratchDirectory};
 
 /// A server library, or what comes before any.
@@ -65,7 +66,7 @@ impl Programs {
 
     /// What the application says about its version.
     pub(super) fn version(&self, candidate: Candidate) -> String {
-        let (program, mut arguments) = self.command(candidate);
+        let (program, mut arguments) = self.command(candidate, Ipv4Addr::LOCALHOST);
         if candidate == Candidate::Floor {
             return "one receive and one send for each message, no server".to_owned();
         }
@@ -74,11 +75,12 @@ impl Programs {
         output.map_or_else(|_| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    fn command(&self, candidate: Candidate) -> (PathBuf, Vec<String>) {
+    fn command(&self, candidate: Candidate, address: Ipv4Addr) -> (PathBuf, Vec<String>) {
+        let address = address.to_string();
         match candidate {
-            Candidate::Floor => (self.bench.clone(), vec!["floor".to_owned()]),
-            Candidate::Node => ("node".into(), vec![self.node.display().to_string()]),
-            Candidate::Socketioxide | Candidate::Limpet => (self.file(candidate).to_owned(), Vec::new()),
+            Candidate::Floor => (self.bench.clone(), vec!["floor".to_owned(), address]),
+            Candidate::Node => ("node".into(), vec![self.node.display().to_string(), address]),
+            Candidate::Socketioxide | Candidate::Limpet => (self.file(candidate).to_owned(), vec![address]),
         }
     }
 }
@@ -97,16 +99,17 @@ impl Stage {
     /// # Errors
     ///
     /// Fails when it does not start within ten seconds; the error holds what it wrote.
-    pub(super) fn start(candidate: Candidate, programs: &Programs) -> anyhow::Result<Self> {
+    pub(super) fn start(candidate: Candidate, programs: &Programs, network: Network) -> anyhow::Result<Self> {
         let directory = ScratchDirectory::new(candidate.title())?;
-        let (program, arguments) = programs.command(candidate);
+        let (program, arguments) = programs.command(candidate, network.server());
+        let (program, arguments) = network.at_server(&program, &arguments);
         let mut server = Running::start(PROXY_CORES, &program, &arguments, directory.path())?;
         let started = Instant::now();
         loop {
             let output = server.output();
             let port = output.strip_prefix("listening ").filter(|_| output.ends_with('\n'));
             if let Some(port) = port.and_then(|port| port.trim().parse().ok()) {
-                let address = SocketAddr::from(([127, 0, 0, 1], port));
+                let address = SocketAddr::from((network.server(), port));
                 return Ok(Self { server, address, _directory: directory });
             }
             if server.has_ended() || started.elapsed() > Duration::from_secs(10) {

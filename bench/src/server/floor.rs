@@ -4,7 +4,7 @@
 //! what no server on this machine with one send for each message can get below.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -17,17 +17,17 @@ const OPEN: &str =
     r#"0{"sid":"XXXXXXXXXXXXXXXXXXXX","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
 const JOINED: &str = r#"40{"sid":"YYYYYYYYYYYYYYYYYYYY"}"#;
 
-/// Listens on a free loopback port, prints it and serves until the process is ended.
+/// Listens on a free port of this address, prints it and serves until the process is ended.
 ///
 /// # Errors
 ///
 /// Fails when the port cannot be bound or the poll breaks.
-pub(crate) fn serve() -> anyhow::Result<()> {
+pub(crate) fn serve(address: Ipv4Addr) -> anyhow::Result<()> {
     let mut poll = Poll::new()?;
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM.nonblocking(), None)?;
     // Accepted sockets inherit the option, which saves one call for each.
     socket.set_tcp_nodelay(true)?;
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.bind(&SocketAddr::from((address, 0)).into())?;
     socket.listen(4096)?;
     let mut listener = TcpListener::from_std(socket.into());
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;

@@ -23,10 +23,14 @@ fn print_setting(settings: &Settings, command: &str) {
         println!("- {}: {}", candidate.title(), settings.programs.version(*candidate));
     }
     println!(
-        "- Server alone on core 0, one thread; load generator on core 1, which never sleeps; loopback, no balancer. \
+        "- Server alone on core 0, one thread; load generator on core 1, which never sleeps; no balancer. Between them: {}. \
          {} rounds, candidates alternating, {:?} measured after {:?} of warm-up. CPU is the run time of all threads of \
-         the server, memory the growth of its proportional set size.\n",
-        settings.rounds, settings.measured, settings.warm_up
+         the server{}, memory the growth of its proportional set size.\n",
+        settings.network.describe(),
+        settings.rounds,
+        settings.measured,
+        settings.warm_up,
+        settings.network.describe_cost()
     );
 }
 

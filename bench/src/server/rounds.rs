@@ -8,6 +8,7 @@ use super::load::{Arrival, Crowd, PollingLoad, Question, ask_each_once, ask_on, 
 use super::rows::{Row, Work};
 use crate::load::{Outcome, Plan};
 use crate::measure::Meter;
+use crate::network::Network;
 use crate::process::ScratchDirectory;
 use crate::rounds::{SATURATED_SHARE, in_turn, told};
 
@@ -26,6 +27,8 @@ const CALL_ROUNDS: usize = 1;
 pub(super) struct Settings {
     /// The servers.
     pub(super) programs: Programs,
+    /// What is between server and clients.
+    pub(super) network: Network,
     /// Rounds of the CPU rows.
     pub(super) rounds: usize,
     /// Unmeasured time at the start of each measurement.
@@ -80,8 +83,9 @@ pub(super) fn run(settings: &Settings) -> Samples {
 }
 
 fn measure(row: &Row, candidate: Candidate, settings: &Settings) -> anyhow::Result<(Sample, String)> {
-    let stage = Stage::start(candidate, &settings.programs)?;
-    let meter = Meter::new(stage.pids(), vec![std::process::id()]);
+    settings.network.expect(row.clients)?;
+    let stage = Stage::start(candidate, &settings.programs, settings.network)?;
+    let meter = Meter::new(stage.pids(), vec![std::process::id()]).across(settings.network)?;
     let measured = match row.work {
         Work::Memory => memory(row, &stage, &meter),
         Work::Echo => echo(row, &Question::echo(PAYLOAD_BYTES), &stage, settings, &meter),
@@ -127,19 +131,21 @@ fn news(row: &Row, stage: &Stage, settings: &Settings, meter: &Meter) -> anyhow:
 fn cpu(outcome: &Outcome, saturated: bool) -> (Sample, String) {
     let wall = outcome.wall.as_secs_f64();
     let ran = outcome.usage.ran.as_secs_f64();
+    let cost = outcome.usage.cost().as_secs_f64();
     // A runnable server that somebody keeps from its core is at its limit too.
     let waited = outcome.usage.waited.as_secs_f64();
     let counts = !saturated || (ran + waited) / wall >= SATURATED_SHARE;
     let remark = format!(
-        "server ran {:3.0} % ({:.0} % of it in user mode), waited {:3.0} %, load ran {:3.0} %, {:.0} units/s{}",
+        "server ran {:3.0} % ({:.0} % of it in user mode), waited {:3.0} %, its receiving ran {:3.0} %, load ran {:3.0} %, {:.0} units/s{}",
         ran / wall * 100.0,
         outcome.usage.user.as_secs_f64() / ran * 100.0,
         waited / wall * 100.0,
+        outcome.usage.receiving.as_secs_f64() / wall * 100.0,
         outcome.usage.load_ran.as_secs_f64() / wall * 100.0,
         outcome.round_trips as f64 / wall,
         if counts { "" } else { " (not at its limit)" },
     );
-    (Sample { value: ran * 1e6 / outcome.round_trips as f64, counts }, remark)
+    (Sample { value: cost * 1e6 / outcome.round_trips as f64, counts }, remark)
 }
 
 fn memory(row: &Row, stage: &Stage, meter: &Meter) -> anyhow::Result<(Sample, String)> {
@@ -175,7 +181,7 @@ fn storm(row: &Row, stage: &Stage, meter: &Meter, again: bool) -> anyhow::Result
     let usage = meter.usage()?.since(usage);
     let remark = format!(
         "server {:.0} µs and load {:.0} µs for each client, {} turned away, {} MiB",
-        usage.ran.as_secs_f64() * 1e6 / row.clients as f64,
+        usage.cost().as_secs_f64() * 1e6 / row.clients as f64,
         usage.load_ran.as_secs_f64() * 1e6 / row.clients as f64,
         crowd.turned_away(),
         meter.memory_bytes()? / 1024 / 1024,

@@ -1,6 +1,6 @@
 //! The application of `limpet-bench server` on socketioxide and axum: one thread, default options.
 //!
-//! Prints `listening PORT`. `echo` is sent back, `ask` is acknowledged, `news` goes to everybody.
+//! Listens on the address of its argument and prints `listening PORT`. `echo` is sent back, `ask` is acknowledged, `news` goes to everybody.
 
 use axum::serve::ListenerExt as _;
 use serde_json::Value;
@@ -26,7 +26,8 @@ async fn main() -> std::io::Result<()> {
         });
     });
     let app = axum::Router::new().layer(layer);
-    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1".to_owned());
+    let listener = tokio::net::TcpListener::bind(format!("{address}:0")).await?;
     println!("listening {}", listener.local_addr()?.port());
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);

@@ -1,6 +1,6 @@
 //! Many Socket.IO clients over WebSocket: brings them in, keeps them alive, carries their messages.
 //!
-//! Clients come from several loopback addresses. A client that loses its connection is an error, unless the crowd was
+//! Clients come from several addresses. A client that loses its connection is an error, unless the crowd was
 //! asked to come back: then it waits as the JavaScript client does, and tries again.
 
 use std::cmp::Reverse;
@@ -195,7 +195,7 @@ impl Crowd {
     }
 
     fn start(&mut self, index: usize) -> anyhow::Result<()> {
-        let socket = bound_socket(index)?;
+        let socket = bound_socket(self.server, index)?;
         socket.set_nonblocking(true)?;
         match socket.connect(&self.server.into()) {
             Ok(()) => {}

@@ -51,7 +51,7 @@ impl PollingLoad {
         let poll = Poll::new()?;
         let mut lanes = Vec::with_capacity(connections);
         for index in 0..connections {
-            let socket = bound_socket(index)?;
+            let socket = bound_socket(server, index)?;
             socket.connect_timeout(&server.into(), Duration::from_secs(5))?;
             socket.set_tcp_nodelay(true)?;
             socket.set_nonblocking(true)?;

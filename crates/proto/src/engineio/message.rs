@@ -47,7 +47,13 @@ impl Message {
 
     fn new<'a>(form: Form, parts: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
         let len = parts.clone().map(<[u8]>::len).sum();
-        let mut frame = Vec::with_capacity(MAX_HEADER_BYTES + len);
+        // With exactly as much as is needed nothing is moved when it becomes a slice.
+        let head = match len {
+            0..=125 => 2,
+            126..=0xffff => 4,
+            _ => MAX_HEADER_BYTES,
+        };
+        let mut frame = Vec::with_capacity(head + len);
         write_head(form, false, len, None, &mut frame);
         // A header has at most 10 bytes.
         let payload_at = frame.len() as u8;

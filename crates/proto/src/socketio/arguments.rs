@@ -149,6 +149,14 @@ impl Arguments {
 
     /// Returns the name of an event. One that is a number is returned as it is written; without a name it is empty.
     pub fn event_name(&self) -> Cow<'_, str> {
+        // Most names need no parser: the list is well-formed, and a text without escapes ends at the next quotation mark.
+        if let Some(rest) = self.text.strip_prefix("[\"")
+            && let Some(end) = memchr::memchr2(b'"', b'\\', rest.as_bytes())
+            && let Some((name, behind)) = rest.split_at_checked(end)
+            && behind.starts_with('"')
+        {
+            return Cow::Borrowed(name);
+        }
         let name = self.raw(0).unwrap_or_default();
         string(name).unwrap_or(Cow::Borrowed(name))
     }

@@ -240,6 +240,10 @@ pub(super) fn string(json: &str) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
     let written = json.strip_prefix('"')?.strip_suffix('"')?;
+    // What has no escapes is read as it is written.
+    if memchr::memchr(b'\\', written.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(written));
+    }
     Some(serde_json::from_str(json).map_or(Cow::Borrowed(written), |Text(text)| text))
 }
 

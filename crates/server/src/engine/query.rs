@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 /// The parameters of a query string, decoded: `+` is a space, broken escapes stay, what is not UTF-8 is replaced.
 #[derive(Debug, Clone)]
-pub(super) struct Pairs<'a>(std::str::Split<'a, char>);
+pub(super) struct Pairs<'a>(&'a str);
 
 impl<'a> Pairs<'a> {
     /// Begins to read a query string without its question mark.
     pub(super) fn new(query: &'a str) -> Self {
-        Self(query.split('&'))
+        Self(query)
     }
 }
 
@@ -17,10 +17,23 @@ impl<'a> Iterator for Pairs<'a> {
     type Item = (Cow<'a, str>, Cow<'a, str>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let pair = self.0.find(|pair| !pair.is_empty())?;
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((decode(name), decode(value)))
+        while !self.0.is_empty() {
+            let (pair, behind) = split(self.0, b'&');
+            self.0 = behind;
+            if !pair.is_empty() {
+                let (name, value) = split(pair, b'=');
+                return Some((decode(name), decode(value)));
+            }
+        }
+        None
     }
+}
+
+/// Returns what is in front of an ASCII character and behind it; all of a text that has none is in front. Parameters are too
+/// short for a search that has to be prepared.
+fn split(text: &str, at: u8) -> (&str, &str) {
+    let front = text.bytes().position(|byte| byte == at);
+    front.and_then(|front| Some((text.get(..front)?, text.get(front + 1..)?))).unwrap_or((text, ""))
 }
 
 /// Decodes escapes and plus signs.

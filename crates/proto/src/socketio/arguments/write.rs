@@ -12,8 +12,11 @@ use super::{Arguments, ArgumentsError};
 /// What stands in the text for each attachment, and for nothing else when serde_json writes it.
 const MARK: &[u8] = br#""_placeholder":true"#;
 
+/// Most arguments are shorter; the room is needed until they are written only.
+const USUAL_BYTES: usize = 256;
+
 pub(super) fn write<T: Serialize + ?Sized>(name: Option<&str>, values: &T) -> Result<Arguments, ArgumentsError> {
-    let mut text = Vec::with_capacity(64);
+    let mut text = Vec::with_capacity(USUAL_BYTES);
     let mut attachments = Vec::new();
     let mut json = serde_json::Serializer::with_formatter(&mut text, Attach(&mut attachments));
     let mut list = json.serialize_seq(None)?;
