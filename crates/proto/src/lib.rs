@@ -7,5 +7,6 @@
 pub mod engineio;
 pub mod http1;
 pub mod proxy_header;
+pub mod resp;
 pub mod socketio;
 pub mod websocket;
