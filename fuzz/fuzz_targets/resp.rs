@@ -20,7 +20,7 @@ fn read(bytes: &[u8], portion: usize) -> (Vec<Vec<u8>>, Option<RespError>) {
                 Ok(true) => {
                     let frame = reader.frame();
                     for value in frame.values() {
-                        if let Value::Bulk(part) = value {
+                        if let Value::Bulk(part @ [_, ..]) = value {
                             assert_eq!(frame.share(part).as_ptr(), part.as_ptr());
                         }
                     }

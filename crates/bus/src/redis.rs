@@ -6,6 +6,7 @@
 
 mod classic;
 mod connection;
+mod direct;
 mod form;
 #[cfg(test)]
 mod hostile;
@@ -16,6 +17,7 @@ mod open;
 pub(crate) mod python;
 mod sharded;
 pub(crate) mod streams;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;

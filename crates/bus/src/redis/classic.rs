@@ -10,6 +10,7 @@
 //! What is msgpack is read as the JSON that it stands for, with bytes beside it, and written from it: the form in which
 //! arguments are kept anyway. Answers do not say who answers.
 
+mod broadcast;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -146,13 +147,11 @@ impl Channels {
         let uid = node.as_str();
         Ok(Some(match message {
             Message::Broadcast { arguments, targets, flags, request: None } => {
-                let body = (uid, self.packet(arguments)?, Options::of(targets, Some(*flags)));
-                let mut channel = self.broadcast.clone();
-                if let [room] = &*targets.rooms {
-                    channel.push_str(room);
-                    channel.push('#');
-                }
-                (channel, pack(&body, arguments))
+                let channel = match &*targets.rooms {
+                    [room] => [&self.broadcast, &**room, "#"].concat(),
+                    _ => self.broadcast.clone(),
+                };
+                (channel, broadcast::write(uid, &self.namespace, arguments, targets, *flags))
             }
             Message::Broadcast { arguments, targets, flags, request: Some(request) } => {
                 let asked = Asked {

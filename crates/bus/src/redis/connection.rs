@@ -8,6 +8,7 @@ mod lane;
 mod listener;
 mod publisher;
 mod slots;
+mod tap;
 mod topology;
 mod wanted;
 
@@ -25,6 +26,7 @@ use crate::adapter::BusError;
 use crate::health::{Health, Meter};
 use publisher::Queue;
 pub(super) use publisher::{Bounds, Published};
+pub(super) use topology::{To, Topology};
 use wanted::Wanted;
 pub(super) use wanted::{How, Subscription};
 

@@ -18,7 +18,10 @@ const MAX_ID_REQUESTS: usize = 1024;
 
 /// Who listens on this process, by namespace; several nodes may.
 #[derive(Default)]
-pub(super) struct Members(RwLock<HashMap<Arc<str>, Vec<Arc<Member>>>>);
+pub(super) struct Members(RwLock<HashMap<Arc<str>, List>>);
+
+/// The nodes of one namespace.
+type List = Arc<Vec<Arc<Member>>>;
 
 /// One namespace of one node.
 pub(super) struct Member {
@@ -35,12 +38,13 @@ pub(super) struct Member {
 impl Members {
     pub(super) fn add(&self, member: Arc<Member>) {
         let mut members = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        members.entry(member.namespace.clone()).or_default().push(member);
+        Arc::make_mut(members.entry(member.namespace.clone()).or_default()).push(member);
     }
 
     pub(super) fn remove(&self, member: &Arc<Member>) {
         let mut members = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Some(list) = members.get_mut(&member.namespace) else { return };
+        let list = Arc::make_mut(list);
         list.retain(|other| !Arc::ptr_eq(other, member));
         if list.is_empty() {
             members.remove(&member.namespace);
@@ -48,10 +52,10 @@ impl Members {
     }
 
     pub(super) fn count(&self, namespace: &str) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(namespace).map_or(0, Vec::len)
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(namespace).map_or(0, |list| list.len())
     }
 
-    pub(super) fn of(&self, namespace: &str) -> Vec<Arc<Member>> {
+    pub(super) fn of(&self, namespace: &str) -> List {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned().unwrap_or_default()
     }
 

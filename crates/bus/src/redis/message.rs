@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use limpet_proto::socketio::arguments::Arguments;
 use limpet_proto::socketio::msgpack;
@@ -204,8 +206,8 @@ struct Whole<'a> {
 /// [`BusError::Malformed`] when it is no message of this form.
 pub(super) fn read_whole(bytes: &Bytes) -> Result<(NodeId, String, Message), BusError> {
     let (text, attachments) = match bytes.first() {
-        Some(b'{') => (str::from_utf8(bytes).map_err(malformed)?.to_owned(), Vec::new()),
-        _ => msgpack::to_json(bytes).map_err(malformed)?,
+        Some(b'{') => (Cow::Borrowed(str::from_utf8(bytes).map_err(malformed)?), Vec::new()),
+        _ => msgpack::to_json(bytes).map(|(text, attachments)| (text.into(), attachments)).map_err(malformed)?,
     };
     let Whole { uid, nsp, kind, data } = json(&text)?;
     let message = read(kind, data.map_or("{}", RawValue::get), attachments)?;

@@ -3,10 +3,13 @@
 //! Everything speaks RESP3, so Redis 6 is the oldest that will do. Nothing here prints a password: not an error, not
 //! `Debug`.
 
+mod dial;
 mod kept;
+mod tls;
 mod url;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -19,11 +22,12 @@ use redis::{
 };
 
 use crate::adapter::BusError;
-pub(crate) use kept::Kept;
+pub(crate) use dial::{Dialled, Duplex};
+pub(crate) use kept::{Kept, is_broken};
 use url::{Host, Shape, Tls, Url};
 
 /// How long a connection may take to be made.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long Redis may take to answer, unless said otherwise.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +36,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Address {
     kind: Kind,
+    /// How connections that we read ourselves are protected.
+    tls: Option<Arc<rustls::ClientConfig>>,
     /// What is shown: the URL without its secrets.
     shown: String,
 }
@@ -95,6 +101,7 @@ impl Address {
             // One that the application has chosen stays.
             rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         }
+        let config = tls.as_ref().map(tls::config).transpose()?;
         let settings = settings(user.as_deref(), password.as_deref(), db);
         let infos = |hosts: &[Host], settings: &RedisConnectionInfo| -> RedisResult<Vec<ConnectionInfo>> {
             hosts.iter().map(|host| info(address(host, tls.as_ref()), tls.as_ref(), settings)).collect()
@@ -110,7 +117,7 @@ impl Address {
             }
             Shape::Cluster => Kind::Cluster { seeds: infos(&hosts, &settings)?, tls },
         };
-        Ok(Self { kind, shown })
+        Ok(Self { kind, tls: config, shown })
     }
 
     /// Whether keys and channels belong to different nodes.
@@ -136,7 +143,7 @@ impl Address {
     /// Connects for commands. An answer may take `response_timeout`, which `None` makes endless: for commands that wait.
     pub(crate) async fn connect(&self, response_timeout: Option<Duration>) -> RedisResult<Connection> {
         let Kind::Cluster { seeds, tls } = &self.kind else {
-            return self.connect_one(&config(response_timeout)).await.map(Connection::One);
+            return self.connect_one(response_timeout).await.map(Connection::One);
         };
         let mut builder = ClusterClientBuilder::new(seeds.iter().cloned())
             .use_protocol(ProtocolVersion::RESP3)
@@ -151,36 +158,15 @@ impl Address {
         builder.build()?.get_async_connection().await.map(Connection::Cluster)
     }
 
-    /// Connects to one Redis: the only one, the master, or any node of a cluster. That will do for channels, but for
-    /// those of shards.
-    pub(crate) async fn connect_one(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+    async fn connect_one(&self, response_timeout: Option<Duration>) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+            .set_response_timeout(response_timeout);
         match &self.kind {
-            Kind::One(info) => open(info, config).await,
-            Kind::Sentinel(sentinels) => sentinels.client()?.get_async_connection_with_config(config).await,
-            Kind::Cluster { seeds, .. } => {
-                let mut failed = nowhere("no node of the cluster is named");
-                for seed in seeds {
-                    match open(seed, config).await {
-                        Ok(connection) => return Ok(connection),
-                        Err(error) => failed = error,
-                    }
-                }
-                Err(failed)
-            }
+            Kind::One(info) => Client::open(info.clone())?.get_multiplexed_async_connection_with_config(&config).await,
+            Kind::Sentinel(sentinels) => sentinels.client()?.get_async_connection_with_config(&config).await,
+            Kind::Cluster { .. } => Err(nowhere("a cluster is more than one")),
         }
-    }
-
-    /// Connects to a certain node of a cluster, with the user, the password and the TLS of the URL.
-    pub(crate) async fn connect_node(
-        &self,
-        host: &str,
-        port: u16,
-        config: &AsyncConnectionConfig,
-    ) -> RedisResult<MultiplexedConnection> {
-        let Kind::Cluster { seeds, tls } = &self.kind else { return self.connect_one(config).await };
-        let settings = seeds.first().map(|seed| seed.redis_settings().clone()).unwrap_or_default();
-        let host = Host { name: host.to_owned(), port };
-        open(&info(address(&host, tls.as_ref()), tls.as_ref(), &settings)?, config).await
     }
 }
 
@@ -252,15 +238,6 @@ impl ConnectionLike for Connection {
             Self::Cluster(connection) => connection.get_db(),
         }
     }
-}
-
-/// What a single connection is made with.
-pub(crate) fn config(response_timeout: Option<Duration>) -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECTION_TIMEOUT)).set_response_timeout(response_timeout)
-}
-
-async fn open(info: &ConnectionInfo, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
-    Client::open(info.clone())?.get_multiplexed_async_connection_with_config(config).await
 }
 
 fn settings(user: Option<&str>, password: Option<&str>, db: i64) -> RedisConnectionInfo {

@@ -54,7 +54,7 @@ impl Python {
             return Ok(());
         }
         let node = NodeId::from(format!("{HOST}{host}"));
-        for member in members.of(&namespace) {
+        for member in &*members.of(&namespace) {
             member.take(node.clone(), message.clone());
         }
         Ok(())

@@ -31,6 +31,7 @@ use redis::RedisError;
 use tokio::sync::{oneshot, watch};
 
 use super::connection::{Bounds, Connections, How, Published, Subscription};
+use super::direct::Direct;
 use super::message;
 use super::{Address, Kept};
 use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
@@ -162,7 +163,6 @@ impl Streams {
     /// As [`connect`](Self::connect).
     pub async fn connect_with(url: &str, options: StreamsOptions) -> Result<Self, BusError> {
         let address = Address::parse(url)?;
-        let writing = Kept::connect_with(address.clone(), Some(WRITE_TIMEOUT)).await.map_err(failed)?;
         let keeping = Patient(Kept::connect(address.clone()).await.map_err(failed)?);
         let meter = Arc::new(Meter::default());
         let has_log = Arc::new(AtomicBool::new(false));
@@ -170,15 +170,16 @@ impl Streams {
         let names = options.names();
         let (mut feeds, mut writers, mut readers) = (Vec::new(), Vec::new(), Vec::new());
         for stream in names.all() {
-            let info = reader::info(&mut writing.clone(), &stream).await.map_err(failed)?;
+            let mut writing = Direct::connect(address.clone(), &stream, WRITE_TIMEOUT).await.map_err(failed)?;
+            let info = reader::info(&mut writing, &stream).await.map_err(failed)?;
             let feed = Arc::new(Feed::new(info.last));
             let bounds = (options.max_queued, options.max_queued_bytes);
-            let writer =
-                Writer::start(stream.clone(), options.max_len, bounds, writing.clone(), feed.clone(), meter.clone());
-            let connection = Kept::connect_with(address.clone(), Some(reader::RESPONSE_TIMEOUT)).await;
+            let writer = Writer::start(stream.clone(), options.max_len, bounds, writing, feed.clone(), meter.clone());
+            let connection = Direct::connect(address.clone(), &stream, reader::RESPONSE_TIMEOUT).await;
             readers.push(Reader {
                 stream,
                 connection: connection.map_err(failed)?,
+                count: reader::COUNT,
                 feed: feed.clone(),
                 meter: meter.clone(),
                 has_log: has_log.clone(),

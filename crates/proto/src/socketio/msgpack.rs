@@ -9,6 +9,7 @@
 //! extension 0 from an ArrayBuffer) are attachments.
 
 mod date;
+pub mod parts;
 mod read;
 mod write;
 
@@ -30,7 +31,7 @@ pub const MAX_DEPTH: usize = 100;
 /// How many attachments one packet may have. They lie in one message, so only their number has to be limited.
 pub const MAX_ATTACHMENTS: usize = 1024;
 
-/// Reads a packet. Attachments share the bytes of the message.
+/// Reads a packet. Long attachments share the bytes of the message.
 ///
 /// # Errors
 /// [`PacketError`] when the bytes are none. The session that sent them is to be closed.
@@ -78,7 +79,7 @@ pub fn decode(bytes: &Bytes) -> Result<Decoded<'_>, PacketError> {
 /// the place of bytes beside real ones.
 pub fn to_json(bytes: &Bytes) -> Result<(String, Vec<Bytes>), PacketError> {
     let mut reader = Reader::new(bytes);
-    let mut values = Values::default();
+    let mut values = Values::for_bytes(bytes.len());
     reader.value(&mut values)?;
     if !reader.is_at_end() || values.text.is_empty() {
         return Err(PacketError::Msgpack);
@@ -94,12 +95,12 @@ pub fn from_json(json: &str, attachments: &[Bytes], out: &mut Vec<u8>) {
 
 /// Checks that no object only looks like the place of an attachment: it would become one.
 fn check_placeholders(values: &Values) -> Result<(), PacketError> {
-    let mark = format!("\"{PLACEHOLDER}\":true");
-    let places = || memchr::memmem::find_iter(values.text.as_bytes(), mark.as_bytes()).count();
-    if !values.attachments.is_empty() && places() != values.attachments.len() {
-        return Err(PacketError::Placeholder);
+    if values.attachments.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let mark = format!("\"{PLACEHOLDER}\":true");
+    let places = memchr::memmem::find_iter(values.text.as_bytes(), mark.as_bytes()).count();
+    if places == values.attachments.len() { Ok(()) } else { Err(PacketError::Placeholder) }
 }
 
 /// Checks that data is what the type asks for.

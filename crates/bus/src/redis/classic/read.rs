@@ -1,5 +1,7 @@
 //! Decides which message came on a channel. What is no message of this form is an error and changes nothing.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use limpet_proto::socketio::arguments::Arguments;
 use limpet_proto::socketio::msgpack;
@@ -7,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{BINARY_EVENT, EVENT, Name, Options, Place, json, kind, malformed};
+use super::{BINARY_EVENT, EVENT, Name, Options, Place, broadcast, json, kind, malformed};
 use crate::adapter::BusError;
 use crate::envelope::{Message, RequestId, SocketInfo};
 use crate::node::NodeId;
@@ -29,10 +31,21 @@ pub(in crate::redis) enum Received {
 /// # Errors
 /// [`BusError::Malformed`] when it is no message of this form.
 pub(in crate::redis) fn read(place: Place<'_>, namespace: &str, bytes: &Bytes) -> Result<Received, BusError> {
+    match place {
+        Place::Broadcast(_) => match broadcast::read(bytes) {
+            Some(broadcast) => broadcast.received(namespace),
+            None => read_json(place, namespace, bytes),
+        },
+        _ => read_json(place, namespace, bytes),
+    }
+}
+
+/// Reads what came by way of the JSON that it stands for.
+pub(super) fn read_json(place: Place<'_>, namespace: &str, bytes: &Bytes) -> Result<Received, BusError> {
     let (text, attachments) = match bytes.first() {
         // A list or map in msgpack never begins so.
-        Some(b'{') => (str::from_utf8(bytes).map_err(malformed)?.to_owned(), Vec::new()),
-        _ => msgpack::to_json(bytes).map_err(malformed)?,
+        Some(b'{') => (Cow::Borrowed(str::from_utf8(bytes).map_err(malformed)?), Vec::new()),
+        _ => msgpack::to_json(bytes).map(|(text, attachments)| (text.into(), attachments)).map_err(malformed)?,
     };
     match place {
         Place::Broadcast(_) => {

@@ -1,58 +1,55 @@
-//! Decides when one connection is given up: when it is closed, and when it is silent for too long.
+//! Decides what a connection that listens is, and when any is given up: when it is closed, and when it is silent for too
+//! long.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value, cmd};
+use redis::{AsyncConnectionConfig, ErrorKind, PushInfo, RedisError, RedisResult, Value, cmd};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use super::tap::Tap;
 use super::topology::{To, Topology};
-use super::{PATIENCE, SLOW};
+use super::{Hear, PATIENCE, SLOW};
 use crate::health::Meter;
-use crate::redis::open::config;
+use crate::redis::open::CONNECTION_TIMEOUT;
 
-/// One connection to one Redis.
+/// One connection to one Redis, on which channels are asked for and heard.
 #[derive(Clone)]
 pub(super) struct Lane {
     pub(super) connection: MultiplexedConnection,
-    is_broken: Arc<AtomicBool>,
+    _driver: Arc<Driver>,
+}
+
+/// What reads and writes. It ends with the last user of the connection.
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Lane {
-    /// Connects. `push` takes what comes without being asked for; that the connection is closed too.
+    /// Connects. `hear` takes what is published, and `push` all else that comes without being asked for; that the connection
+    /// is closed too.
     pub(super) async fn connect(
         topology: &Topology,
         to: &To,
+        hear: Arc<Hear>,
         push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> RedisResult<Self> {
-        let is_broken = Arc::new(AtomicBool::new(false));
-        let breaks = is_broken.clone();
         // Who is silent is given up by `answer`.
-        let config: AsyncConnectionConfig = config(None).set_push_sender(move |info: PushInfo| {
-            if info.kind == PushKind::Disconnection {
-                breaks.store(true, Ordering::Relaxed);
-            }
+        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_push_sender(move |info: PushInfo| {
             push(info);
             Ok::<(), std::convert::Infallible>(())
         });
-        Ok(Self { connection: topology.connect(to, &config).await?, is_broken })
-    }
-
-    /// Returns the name of this run of Redis; nothing if this user may not ask.
-    pub(super) async fn run(&mut self) -> RedisResult<String> {
-        let answer: RedisResult<String> = cmd("INFO").arg("server").query_async(&mut self.connection).await;
-        match answer {
-            Ok(info) => Ok(info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().to_owned()),
-            Err(error) if error.is_io_error() => Err(error),
-            Err(_) => Ok(String::new()),
-        }
-    }
-
-    /// Whether nothing can be sent any more.
-    pub(super) fn is_broken(&self) -> bool {
-        self.is_broken.load(Ordering::Relaxed)
+        let dialled = topology.dial(to).await?;
+        let made = MultiplexedConnection::new_with_config(&dialled.settings, Tap::new(dialled.stream, hear), config);
+        let (connection, driver) = timeout(CONNECTION_TIMEOUT, made).await.unwrap_or_else(|_| Err(silent()))?;
+        let driver = Driver(tokio::spawn(driver).abort_handle());
+        Ok(Self { connection, _driver: Arc::new(driver) })
     }
 }
 
@@ -114,13 +111,16 @@ pub(super) async fn answer<T>(
         return answer;
     }
     meter.begin(part, "Redis does not answer");
-    let silent = || RedisError::from((ErrorKind::Io, "Redis does not answer"));
     timeout(PATIENCE.saturating_sub(SLOW), answer).await.unwrap_or_else(|_| Err(silent()))
 }
 
-/// Whether an answer says that the command was not done and may be done later, or elsewhere.
-pub(super) fn is_for_later(value: &Value) -> bool {
+fn silent() -> RedisError {
+    RedisError::from((ErrorKind::Io, "Redis does not answer"))
+}
+
+/// Whether an error says that the command was not done and may be done later, or elsewhere.
+pub(super) fn is_for_later(error: &RedisError) -> bool {
     use redis::ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
-    let Value::ServerError(error) = value else { return false };
-    matches!(error.kind(), Some(Ask | BusyLoading | ClusterDown | MasterDown | Moved | ReadOnly | TryAgain))
+    let ErrorKind::Server(kind) = error.kind() else { return false };
+    matches!(kind, Ask | BusyLoading | ClusterDown | MasterDown | Moved | ReadOnly | TryAgain)
 }

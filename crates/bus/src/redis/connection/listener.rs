@@ -7,11 +7,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use redis::{Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
+use redis::{Pipeline, PushKind, RedisError, RedisResult, Value};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
@@ -264,7 +263,7 @@ async fn connect(
     static NUMBERS: AtomicU64 = AtomicU64::new(0);
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
     let events = sender.clone();
-    let lane = Lane::connect(topology, to, move |info| match info.kind {
+    let lane = Lane::connect(topology, to, hear, move |info| match info.kind {
         PushKind::Disconnection => drop(events.send(Event::Broken(number))),
         PushKind::SUnsubscribe => {
             if let Some(Value::BulkString(name)) = info.data.into_iter().next()
@@ -273,11 +272,7 @@ async fn connect(
                 events.send(Event::Gone(number, name.into())).ok();
             }
         }
-        _ => {
-            if let Some((channel, bytes)) = message(info) {
-                hear(&channel, bytes);
-            }
-        }
+        _ => {}
     })
     .await?;
     let ping = tokio::spawn(ping(lane.clone(), topology.question(), meter, sender, number));
@@ -336,22 +331,6 @@ async fn ask(lane: &mut Lane, how: How, is_wanted: bool, batch: &[Subscription])
             let answers = lane.connection.send_packed_commands(&pipeline, 0, names.len()).await?;
             answers.into_iter().try_for_each(|answer| answer.extract_error().map(drop))
         }
-    }
-}
-
-/// Returns channel and bytes of what was published.
-fn message(push: PushInfo) -> Option<(String, Bytes)> {
-    let mut data = push.data.into_iter();
-    match push.kind {
-        PushKind::Message | PushKind::SMessage => {}
-        PushKind::PMessage => drop(data.next()),
-        _ => return None,
-    }
-    match (data.next()?, data.next()?) {
-        (Value::BulkString(channel), Value::BulkString(bytes)) => {
-            Some((String::from_utf8(channel).ok()?, bytes.into()))
-        }
-        _ => None,
     }
 }
 

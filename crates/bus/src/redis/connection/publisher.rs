@@ -4,19 +4,24 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use redis::{ErrorKind, Pipeline, RedisError, RedisResult, Value, cmd};
+use limpet_proto::resp;
+use redis::{ErrorKind, RedisError, RedisResult, cmd};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant, sleep};
 
-use super::lane::{Lane, answer, is_for_later};
+use super::lane::{answer, is_for_later};
 use super::topology::{To, Topology};
 use super::{PATIENCE, RETRY};
 use crate::adapter::BusError;
 use crate::health::Meter;
 use crate::redis::open::Address;
+use crate::redis::wire::{Wire, refusal};
 
 /// How many messages leave in one go.
 const BATCH: usize = 256;
+
+/// How much memory for what leaves in one go is kept for the next one.
+const KEPT_BYTES: usize = 256 * 1024;
 
 /// How long nothing leaves after Redis was restarted or another one took its place: until the other nodes, Node's too,
 /// listen again. What is published before they do reaches nobody.
@@ -97,10 +102,11 @@ pub(super) fn start(address: Address, bounds: Bounds, meter: Arc<Meter>) -> Queu
     let size = Arc::new(Size::default());
     let publisher = Publisher {
         topology: Topology::new(address),
-        lanes: HashMap::new(),
+        wires: HashMap::new(),
         runs: HashMap::new(),
         size: size.clone(),
         meter: meter.clone(),
+        out: Vec::new(),
     };
     tokio::spawn(publisher.run(waiting));
     Queue { sender, bounds, size, meter }
@@ -109,11 +115,13 @@ pub(super) fn start(address: Address, bounds: Bounds, meter: Arc<Meter>) -> Queu
 struct Publisher {
     topology: Topology,
     /// At most one for each master of a cluster, and one for plain channels.
-    lanes: HashMap<To, Lane>,
+    wires: HashMap<To, Wire>,
     /// Which run of Redis each led to; as many.
     runs: HashMap<To, String>,
     size: Arc<Size>,
     meter: Arc<Meter>,
+    /// What leaves in one go.
+    out: Vec<u8>,
 }
 
 impl Publisher {
@@ -163,8 +171,16 @@ impl Publisher {
         self.topology.know().await?;
         if batch.is_empty() {
             // Nothing is left of what failed: the answer to a question says that it is over.
-            let mut lane = self.lane(&To::Any).await?;
-            return answer(&self.meter, PART, lane.connection.send_packed_command(&cmd("PING"))).await.map(drop);
+            let mut wire = self.wire(&To::Any).await?;
+            let pong: RedisResult<()> = answer(&self.meter, PART, cmd("PING").query_async(&mut wire)).await;
+            if let Err(error) = pong
+                && error.is_io_error()
+            {
+                return Err(error);
+            }
+            // Whatever Redis says: it answers.
+            self.wires.insert(To::Any, wire);
+            return Ok(());
         }
         let mut failed = None;
         let mut left = VecDeque::new();
@@ -191,55 +207,60 @@ impl Publisher {
         failed.map_or(Ok(()), Err)
     }
 
-    async fn lane(&mut self, to: &To) -> RedisResult<Lane> {
-        // A connection that is known to be closed has taken nothing.
-        self.lanes.retain(|_, lane| !lane.is_broken());
-        if let Some(lane) = self.lanes.get(to) {
-            return Ok(lane.clone());
+    /// Returns the connection, which goes back when it has done well.
+    async fn wire(&mut self, to: &To) -> RedisResult<Wire> {
+        // One that is known to be closed has taken nothing.
+        if let Some(mut wire) = self.wires.remove(to)
+            && !wire.is_closed()
+        {
+            return Ok(wire);
         }
-        let mut lane = Lane::connect(&self.topology, to, |_| ()).await?;
-        let run = answer(&self.meter, PART, lane.run()).await?;
+        let mut wire = Wire::new(self.topology.dial(to).await?).await?;
+        let run = answer(&self.meter, PART, run(&mut wire)).await?;
         if self.runs.insert(to.clone(), run.clone()).is_some_and(|known| known != run) {
             sleep(GRACE).await;
         }
-        Ok(self.lanes.entry(to.clone()).or_insert(lane).clone())
+        Ok(wire)
     }
 
     async fn send(&mut self, to: To, group: Vec<Published>, left: &mut VecDeque<Published>) -> RedisResult<()> {
-        let mut lane = match self.lane(&to).await {
-            Ok(lane) => lane,
+        let mut wire = match self.wire(&to).await {
+            Ok(wire) => wire,
             Err(error) => {
                 left.extend(group);
                 return Err(error);
             }
         };
-        let mut pipeline = Pipeline::with_capacity(group.len());
+        self.out.clear();
+        self.out.shrink_to(KEPT_BYTES);
         for Published { channel, bytes, is_shard, .. } in &group {
-            pipeline.cmd(if *is_shard { "SPUBLISH" } else { "PUBLISH" }).arg(channel).arg(bytes.as_slice());
+            let command: &[u8] = if *is_shard { b"SPUBLISH" } else { b"PUBLISH" };
+            resp::write_command(&[command, channel.as_bytes(), bytes], &mut self.out);
         }
-        let sent = lane.connection.send_packed_commands(&pipeline, 0, group.len());
-        let answers = match answer(&self.meter, PART, sent).await {
-            Ok(answers) => answers,
-            Err(error) => {
-                self.lanes.remove(&to);
-                self.lose(group.iter());
-                return Err(error);
-            }
-        };
-        let mut failed = None;
-        for (message, answer) in group.into_iter().zip(answers) {
-            match answer {
-                answer if is_for_later(&answer) => {
-                    failed = answer.extract_error().err();
+        // Most answers say only how many have heard it.
+        let mut refusals = Vec::new();
+        let exchange = wire.exchange(&self.out, group.len(), |number, frame| {
+            refusals.extend(refusal(frame).map(|error| (number, error)));
+        });
+        if let Err(error) = answer(&self.meter, PART, exchange).await {
+            self.lose(group.iter());
+            return Err(error);
+        }
+        let (mut failed, mut is_good) = (None, true);
+        let mut refusals = refusals.into_iter().peekable();
+        for (number, message) in group.into_iter().enumerate() {
+            match refusals.next_if(|(refused, _)| *refused == number) {
+                Some((_, error)) if is_for_later(&error) => {
+                    failed = Some(error);
                     left.push_back(message);
                     // Another connection may lead to another master.
-                    self.lanes.remove(&to);
+                    is_good = false;
                 }
-                Value::ServerError(error) => {
-                    failed = Some(error.into());
+                Some((_, error)) => {
+                    failed = Some(error);
                     self.lose([&message]);
                 }
-                _ => {
+                None => {
                     self.meter.published.add(1);
                     self.size.leave(&message);
                     if let Some(taken) = message.taken {
@@ -247,6 +268,9 @@ impl Publisher {
                     }
                 }
             }
+        }
+        if is_good {
+            self.wires.insert(to, wire);
         }
         failed.map_or(Ok(()), Err)
     }
@@ -256,6 +280,16 @@ impl Publisher {
             self.meter.lost.add(1);
             self.size.leave(message);
         }
+    }
+}
+
+/// Returns the name of this run of Redis; nothing if this user may not ask.
+async fn run(wire: &mut Wire) -> RedisResult<String> {
+    let answer: RedisResult<String> = cmd("INFO").arg("server").query_async(wire).await;
+    match answer {
+        Ok(info) => Ok(info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().to_owned()),
+        Err(error) if error.is_io_error() => Err(error),
+        Err(_) => Ok(String::new()),
     }
 }
 

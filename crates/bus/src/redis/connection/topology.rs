@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisError, RedisResult, Value, cmd};
+use redis::{RedisError, RedisResult, Value, cmd};
+use tokio::time::timeout;
 
 use super::lane::Question;
 use super::slots::slot;
-use crate::redis::open::{Address, config};
+use crate::redis::open::{Address, Dialled};
+use crate::redis::wire::Wire;
 
 /// How many ranges of slots are believed. A cluster of 1,000 masters has about as many.
 const MAX_RANGES: usize = 16384;
 
 /// Which connection a command needs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum To {
+pub(in crate::redis) enum To {
     /// To any master: they pass on to each other what is published on plain channels.
     Any,
     /// To this one.
@@ -23,7 +24,7 @@ pub(super) enum To {
 
 /// What is known of the nodes.
 #[derive(Debug)]
-pub(super) struct Topology {
+pub(in crate::redis) struct Topology {
     address: Address,
     /// Ranges of slots and their masters, as last told; none for a Redis alone.
     ranges: Vec<(u16, u16, To)>,
@@ -33,18 +34,17 @@ pub(super) struct Topology {
 }
 
 impl Topology {
-    pub(super) fn new(address: Address) -> Self {
+    pub(in crate::redis) fn new(address: Address) -> Self {
         // Not all processes of a cluster begin with the same master.
         let turn = crate::node::random_u64() as usize;
         Self { address, ranges: Vec::new(), turn, is_known: false }
     }
 
     /// Asks which node has what, if that is not known. Returns whether it was possible; a Redis alone is not asked.
-    pub(super) async fn know(&mut self) -> RedisResult<()> {
+    pub(in crate::redis) async fn know(&mut self) -> RedisResult<()> {
         if self.is_known || !self.address.is_cluster() {
             return Ok(());
         }
-        let config = config(Some(super::SLOW));
         let mut failed = None;
         // Those that were named at first, and then those that were learned: the first may all be gone.
         let mut nodes = self.address.seeds();
@@ -55,7 +55,7 @@ impl Topology {
         }
         nodes.dedup();
         for (host, port) in nodes {
-            match ask(&host, self.address.connect_node(&host, port, &config).await).await {
+            match timeout(super::SLOW, self.ask(&host, port)).await.unwrap_or_else(|_| Err(silent())) {
                 Ok(ranges) => {
                     self.ranges = ranges;
                     self.is_known = true;
@@ -77,13 +77,13 @@ impl Topology {
     }
 
     /// Lets the next [`know`](Self::know) ask again.
-    pub(super) fn doubt(&mut self) {
+    pub(in crate::redis) fn doubt(&mut self) {
         self.is_known = false;
         self.turn = self.turn.wrapping_add(1);
     }
 
     /// Says where a channel of shards is; `None` while nobody has its slot.
-    pub(super) fn owner(&self, channel: &str) -> Option<To> {
+    pub(in crate::redis) fn owner(&self, channel: &str) -> Option<To> {
         if !self.address.is_cluster() {
             return Some(To::Any);
         }
@@ -92,24 +92,25 @@ impl Topology {
         range.map(|(_, _, to)| to.clone())
     }
 
-    pub(super) async fn connect(&self, to: &To, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+    /// Opens a connection.
+    pub(in crate::redis) async fn dial(&self, to: &To) -> RedisResult<Dialled> {
         let to = match to {
             To::Any if self.ranges.is_empty() => to,
             To::Any => &self.ranges[self.turn % self.ranges.len()].2,
             node => node,
         };
         match to {
-            To::Any => self.address.connect_one(config).await,
-            To::Node(host, port) => self.address.connect_node(host, *port, config).await,
+            To::Any => self.address.dial().await,
+            To::Node(host, port) => self.address.dial_node(host, *port).await,
         }
     }
-}
 
-async fn ask(asked: &str, connected: RedisResult<MultiplexedConnection>) -> RedisResult<Vec<(u16, u16, To)>> {
-    let mut connection = connected?;
-    let answer: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
-    let ranges: Vec<_> = answer.into_iter().take(MAX_RANGES).filter_map(|words| range(asked, words)).collect();
-    if ranges.is_empty() { Err(nobody()) } else { Ok(ranges) }
+    async fn ask(&self, host: &str, port: u16) -> RedisResult<Vec<(u16, u16, To)>> {
+        let mut wire = Wire::new(self.address.dial_node(host, port).await?).await?;
+        let answer: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut wire).await?;
+        let ranges: Vec<_> = answer.into_iter().take(MAX_RANGES).filter_map(|words| range(host, words)).collect();
+        if ranges.is_empty() { Err(nobody()) } else { Ok(ranges) }
+    }
 }
 
 /// Reads `[first, last, [host, port, …], replicas…]`. A node that does not know its own name is the one that was asked.
@@ -128,6 +129,10 @@ fn range(asked: &str, words: Vec<Value>) -> Option<(u16, u16, To)> {
         _ => return None,
     };
     Some((first, last, To::Node(host.into(), number(master.next()?)?)))
+}
+
+fn silent() -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "a node of the cluster does not answer").into()
 }
 
 fn nobody() -> RedisError {

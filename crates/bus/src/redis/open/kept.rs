@@ -87,7 +87,7 @@ impl Kept {
 static NUMBERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
 /// Whether another connection may do better: this one is gone, is silent, or leads to what was a master.
-fn is_broken(error: &RedisError) -> bool {
+pub(crate) fn is_broken(error: &RedisError) -> bool {
     error.is_unrecoverable_error()
         || error.is_timeout()
         || error.is_connection_dropped()

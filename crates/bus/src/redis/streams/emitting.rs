@@ -66,7 +66,8 @@ impl Emitting {
         let before = *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pause = ATTEMPTS.1;
         for attempt in 1.. {
-            let mut command = entry::add(&self.names.stream(namespace), self.max_len);
+            let mut command = redis::Cmd::new();
+            entry::add(&mut command, &self.names.stream(namespace), self.max_len);
             entry::write(&mut command, uid, namespace, kind, &data);
             command.arg("publisher").arg(&self.publisher).arg("counter").arg(counter);
             if let Some(before) = before.filter(|_| attempt > 1) {

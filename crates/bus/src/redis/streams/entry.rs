@@ -5,9 +5,16 @@
 //! new one. What is published again says in `again` behind which place its first copy would be. A stream that has lost
 //! entries gets one that says only `lost`.
 
+mod info;
+#[cfg(test)]
+mod tests;
+
+use std::io::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use limpet_proto::resp::{self, Frame, Value as Said};
 use limpet_proto::socketio::msgpack;
 use redis::{Cmd, Value};
 
@@ -18,6 +25,7 @@ use crate::node::NodeId;
 use crate::recovery::Repeats;
 use crate::redis::classic::malformed;
 use crate::redis::message::{self, Written};
+pub(in crate::redis) use info::{Compared, Info};
 
 /// How long the data of an entry may be, in bytes; more is dropped without a look at it.
 const MAX_DATA: usize = 64 * 1024 * 1024;
@@ -29,16 +37,22 @@ pub(in crate::redis) const LOST: &str = "lost";
 #[derive(Debug, Default)]
 pub(in crate::redis) struct Entry {
     pub(in crate::redis) offset: Offset,
-    uid: Vec<u8>,
-    namespace: Vec<u8>,
-    kind: Vec<u8>,
-    data: Vec<u8>,
-    publisher: Vec<u8>,
-    counter: Vec<u8>,
-    again: Vec<u8>,
+    /// Where all parts lie.
+    bytes: Bytes,
+    uid: Part,
+    namespace: Part,
+    kind: Part,
+    data: Part,
+    publisher: Part,
+    counter: Part,
+    again: Part,
     /// Whether it tells of a loss.
     pub(in crate::redis) is_loss: bool,
 }
+
+/// Where a part of an entry begins and ends.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part(u32, u32);
 
 /// Who published an entry of ours, and which of its messages it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,48 +65,70 @@ pub(in crate::redis) struct Mark<'a> {
 
 impl Entry {
     pub(in crate::redis) fn namespace(&self) -> &str {
-        str::from_utf8(&self.namespace).unwrap_or_default()
+        str::from_utf8(self.part(self.namespace)).unwrap_or_default()
     }
 
     pub(in crate::redis) fn uid(&self) -> &[u8] {
-        &self.uid
+        self.part(self.uid)
     }
 
     /// Says whether it is a broadcast.
     pub(in crate::redis) fn is_broadcast(&self) -> bool {
-        self.kind == b"3"
+        self.part(self.kind) == b"3"
     }
 
     /// Returns what tells repeats apart; entries of others have nothing of the kind.
     pub(in crate::redis) fn mark(&self) -> Option<Mark<'_>> {
-        let text = |bytes| str::from_utf8(bytes).ok();
-        let publisher = text(&self.publisher).filter(|publisher| (1..=64).contains(&publisher.len()))?;
-        let counter = text(&self.counter)?.parse().ok()?;
-        Some(Mark { publisher, counter, again: text(&self.again)?.parse().ok() })
+        let text = |part| str::from_utf8(self.part(part)).ok();
+        let publisher = text(self.publisher).filter(|publisher| (1..=64).contains(&publisher.len()))?;
+        let counter = text(self.counter)?.parse().ok()?;
+        Some(Mark { publisher, counter, again: text(self.again)?.parse().ok() })
     }
 
     /// Reads the message and who sent it.
     ///
     /// # Errors
     /// [`BusError::Malformed`] when it is none.
-    pub(in crate::redis) fn read(self) -> Result<(NodeId, Message), BusError> {
-        if self.data.len() > MAX_DATA {
+    pub(in crate::redis) fn read(&self) -> Result<(NodeId, Message), BusError> {
+        let data = self.part(self.data);
+        if data.len() > MAX_DATA {
             return Err(malformed("the data is too long"));
         }
-        let uid = String::from_utf8(self.uid).ok().filter(|uid| !uid.is_empty());
+        let uid = str::from_utf8(self.uid()).ok().filter(|uid| !uid.is_empty());
         let uid = uid.ok_or_else(|| malformed("the uid is missing"))?;
-        let kind = str::from_utf8(&self.kind).ok().and_then(|kind| kind.parse().ok());
+        let kind = str::from_utf8(self.part(self.kind)).ok().and_then(|kind| kind.parse().ok());
         let kind = kind.ok_or_else(|| malformed("the type is no number"))?;
-        let message = match self.data.first() {
+        let message = match data.first() {
             None => message::read(kind, "{}", Vec::new())?,
-            Some(b'{') => message::read(kind, str::from_utf8(&self.data).map_err(malformed)?, Vec::new())?,
+            Some(b'{') => message::read(kind, str::from_utf8(data).map_err(malformed)?, Vec::new())?,
             Some(_) => {
-                let bytes = Bytes::from(STANDARD.decode(&self.data).map_err(malformed)?);
+                let bytes = Bytes::from(STANDARD.decode(data).map_err(malformed)?);
                 let (text, attachments) = msgpack::to_json(&bytes).map_err(malformed)?;
                 message::read(kind, &text, attachments)?
             }
         };
         Ok((uid.into(), message))
+    }
+
+    fn part(&self, Part(start, end): Part) -> &[u8] {
+        self.bytes.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    /// Returns where a field belongs; `None` for one that means nothing here.
+    fn field(&mut self, name: &[u8]) -> Option<&mut Part> {
+        Some(match name {
+            b"uid" => &mut self.uid,
+            b"nsp" => &mut self.namespace,
+            b"type" => &mut self.kind,
+            b"data" => &mut self.data,
+            b"publisher" => &mut self.publisher,
+            b"counter" => &mut self.counter,
+            b"again" => &mut self.again,
+            name => {
+                self.is_loss |= name == LOST.as_bytes();
+                return None;
+            }
+        })
     }
 }
 
@@ -108,9 +144,57 @@ impl Mark<'_> {
     }
 }
 
+/// What words of a command are appended to.
+pub(crate) trait Words {
+    /// Appends a word.
+    fn word(&mut self, word: &[u8]);
+}
+
+impl Words for Cmd {
+    fn word(&mut self, word: &[u8]) {
+        self.arg(word);
+    }
+}
+
+/// Where commands stand as Redis reads them.
+impl Words for Vec<u8> {
+    fn word(&mut self, word: &[u8]) {
+        resp::write_word(word, self);
+    }
+}
+
+/// How many words the head of an XADD and the fields of Node are.
+pub(super) const WORDS: usize = 6 + 8;
+
+/// Appends an XADD to a stream that keeps about so many entries, up to the fields.
+pub(crate) fn add(command: &mut impl Words, stream: &str, max_len: u64) {
+    for word in ["XADD", stream, "MAXLEN", "~"] {
+        command.word(word.as_bytes());
+    }
+    number(command, max_len);
+    command.word(b"*");
+}
+
 /// Appends the fields of Node to an XADD.
-pub(crate) fn write(command: &mut Cmd, uid: &str, namespace: &str, kind: u64, data: &[u8]) {
-    command.arg("uid").arg(uid).arg("nsp").arg(namespace).arg("type").arg(kind).arg("data").arg(data);
+pub(crate) fn write(command: &mut impl Words, uid: &str, namespace: &str, kind: u64, data: &[u8]) {
+    for (name, value) in [("uid", uid), ("nsp", namespace)] {
+        command.word(name.as_bytes());
+        command.word(value.as_bytes());
+    }
+    command.word(b"type");
+    number(command, kind);
+    command.word(b"data");
+    command.word(data);
+}
+
+/// Appends a number.
+pub(super) fn number(command: &mut impl Words, number: u64) {
+    // It has at most 20 digits.
+    let mut digits = [0; 20];
+    let mut rest = &mut digits[..];
+    drop(write!(rest, "{number}"));
+    let left = rest.len();
+    command.word(&digits[..20 - left]);
 }
 
 /// Returns the data as it stands in a stream.
@@ -121,24 +205,38 @@ pub(crate) fn data(written: Written) -> Vec<u8> {
     }
 }
 
-/// Begins an XADD to a stream that keeps about so many entries.
-pub(crate) fn add(stream: &str, max_len: u64) -> Cmd {
-    let mut command = redis::cmd("XADD");
-    command.arg(stream).arg("MAXLEN").arg("~").arg(max_len).arg("*");
-    command
-}
-
-/// Reads what XREAD answers for one stream; nothing if the time ran out.
-pub(in crate::redis) fn of_xread(answer: Value) -> Vec<Entry> {
-    let list = match answer {
-        Value::Map(mut streams) if streams.len() == 1 => streams.pop().map(|(_, entries)| entries),
-        Value::Array(mut streams) if streams.len() == 1 => match streams.pop() {
-            Some(Value::Array(mut pair)) if pair.len() == 2 => pair.pop(),
-            _ => None,
-        },
-        _ => None,
-    };
-    of_xrange(list.unwrap_or_default())
+/// Reads what XREAD answers for one stream; nothing if the time ran out. Of an answer that has too many values what is
+/// there counts.
+pub(in crate::redis) fn of_xread(frame: &Frame<'_>, entries: &mut Vec<Entry>) {
+    let mut values = frame.values();
+    // A map in RESP3; in RESP2 a list of pairs.
+    match (values.next(), values.clone().next()) {
+        (Some(Said::List(2)), Some(Said::Bulk(_))) => {}
+        (Some(Said::List(1)), Some(Said::List(2))) => drop(values.next()),
+        _ => return,
+    }
+    values.next();
+    let Some(count) = values.list() else { return };
+    for _ in 0..count {
+        let Some(2) = values.list() else { return };
+        let Some(offset) = values.bulk().and_then(|id| str::from_utf8(id).ok()?.parse().ok()) else { return };
+        let mut entry = Entry { offset, bytes: frame.bytes().clone(), ..Entry::default() };
+        // Nothing has no fields: an entry that was deleted.
+        let fields = match values.next() {
+            Some(Said::List(fields)) => fields,
+            _ => 0,
+        };
+        for _ in 0..fields / 2 {
+            let name = values.clone().bulk().unwrap_or_default();
+            values.skip_value();
+            let place = values.clone().place();
+            values.skip_value();
+            if let (Some(part), Some(place)) = (entry.field(name), place) {
+                *part = Part(place.start, place.end);
+            }
+        }
+        entries.push(entry);
+    }
 }
 
 /// Reads what XRANGE answers. What is no entry is left out: Redis writes none.
@@ -152,24 +250,16 @@ fn entry(value: Value) -> Option<Entry> {
     let (Some(fields), Some(id), None) = (pair.pop(), pair.pop(), pair.pop()) else { return None };
     let mut entry = Entry { offset: offset(&id)?, ..Entry::default() };
     let Value::Array(fields) = fields else { return Some(entry) };
-    let mut fields = fields.into_iter();
+    let (mut fields, mut bytes) = (fields.into_iter(), Vec::new());
     while let (Some(Value::BulkString(name)), Some(value)) = (fields.next(), fields.next()) {
         let Value::BulkString(value) = value else { continue };
-        let place = match &*name {
-            b"uid" => &mut entry.uid,
-            b"nsp" => &mut entry.namespace,
-            b"type" => &mut entry.kind,
-            b"data" => &mut entry.data,
-            b"publisher" => &mut entry.publisher,
-            b"counter" => &mut entry.counter,
-            b"again" => &mut entry.again,
-            name => {
-                entry.is_loss |= name == LOST.as_bytes();
-                continue;
-            }
-        };
-        *place = value;
+        if let Some(part) = entry.field(&name) {
+            let start = bytes.len();
+            bytes.extend_from_slice(&value);
+            *part = Part(u32::try_from(start).ok()?, u32::try_from(bytes.len()).ok()?);
+        }
     }
+    entry.bytes = bytes.into();
     Some(entry)
 }
 
@@ -179,185 +269,5 @@ pub(in crate::redis) fn offset(value: &Value) -> Option<Offset> {
         Value::BulkString(id) => str::from_utf8(id).ok()?.parse().ok(),
         Value::SimpleString(id) => id.parse().ok(),
         _ => None,
-    }
-}
-
-/// What XINFO STREAM says of a stream. One that does not exist is all zero.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::redis) struct Info {
-    /// How many entries it has.
-    pub(in crate::redis) length: u64,
-    /// The end: the highest id that it has had.
-    pub(in crate::redis) last: Offset,
-    /// The first entry that is still there.
-    pub(in crate::redis) first: Option<Offset>,
-    /// How many entries it has ever had.
-    pub(in crate::redis) added: u64,
-    /// The highest id that was deleted one by one.
-    pub(in crate::redis) max_deleted: Offset,
-}
-
-impl Info {
-    /// Reads what XINFO STREAM answers. What an old Redis does not say reads as the worst.
-    pub(in crate::redis) fn read(answer: Value) -> Self {
-        let mut info = Self { added: u64::MAX, ..Self::default() };
-        let members: Vec<(Value, Value)> = match answer {
-            Value::Map(members) => members,
-            Value::Array(list) => {
-                let mut list = list.into_iter();
-                std::iter::from_fn(|| list.next().zip(list.next())).collect()
-            }
-            _ => Vec::new(),
-        };
-        for (name, value) in members {
-            let name = match &name {
-                Value::BulkString(name) => str::from_utf8(name).unwrap_or_default(),
-                Value::SimpleString(name) => name,
-                _ => continue,
-            };
-            let number = if let Value::Int(number) = value { u64::try_from(number).ok() } else { None };
-            match name {
-                "length" => info.length = number.unwrap_or_default(),
-                "entries-added" => info.added = number.unwrap_or(u64::MAX),
-                "last-generated-id" => info.last = offset(&value).unwrap_or_default(),
-                "max-deleted-entry-id" => info.max_deleted = offset(&value).unwrap_or_default(),
-                "first-entry" => info.first = entry(value).map(|entry| entry.offset),
-                _ => {}
-            }
-        }
-        info
-    }
-
-    /// Says whether Redis counts the entries, as Redis 7 does.
-    pub(in crate::redis) fn is_counted(&self) -> bool {
-        self.added != u64::MAX
-    }
-
-    /// Says what has become of what was read up to `read`, the `seen`th entry that the stream has had. Whether the entry
-    /// of that place `is_there` tells a stream that begun anew from one that went on.
-    pub(in crate::redis) fn compare(&self, read: Offset, seen: Option<u64>, is_there: bool) -> Compared {
-        if is_there || self.last == read {
-            return Compared::Same;
-        }
-        let trimmed = self.added.saturating_sub(self.length);
-        match seen.filter(|_| self.is_counted()) {
-            _ if self.last < read => Compared::Lost,
-            Some(seen) if self.added < seen => Compared::Lost,
-            // It should be there.
-            Some(seen) if trimmed < seen => Compared::Lost,
-            Some(seen) if trimmed > seen => Compared::Missed(trimmed - seen),
-            Some(_) => Compared::Same,
-            None if self.first.is_some_and(|first| first < read) => Compared::Lost,
-            None => Compared::Same,
-        }
-    }
-
-    /// Says whether everything behind `after` that was ever added is still there.
-    pub(in crate::redis) fn reaches_back_to(&self, after: Offset) -> bool {
-        let is_untouched = after == Offset::ZERO && self.added == self.length;
-        (is_untouched || self.last <= after || self.first.is_some_and(|first| first <= after))
-            && self.max_deleted <= after
-    }
-}
-
-/// What has become of what was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::redis) enum Compared {
-    /// The stream goes on behind it.
-    Same,
-    /// So many entries behind it were trimmed before they were read.
-    Missed(u64),
-    /// It is not there any more, although it was not trimmed.
-    Lost,
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn at(millis: u64) -> Offset {
-        Offset { millis, counter: 0 }
-    }
-
-    fn value() -> impl Strategy<Value = Value> {
-        let name = prop::sample::select(vec![
-            "uid",
-            "nsp",
-            "type",
-            "data",
-            "publisher",
-            "counter",
-            "again",
-            "lost",
-            "1-1",
-            "3",
-        ]);
-        let leaf = prop_oneof![
-            Just(Value::Nil),
-            any::<i64>().prop_map(Value::Int),
-            name.prop_map(|name| Value::BulkString(name.into())),
-            prop::collection::vec(any::<u8>(), 0..20).prop_map(Value::BulkString),
-            Just(Value::SimpleString("5-0".to_owned())),
-        ];
-        leaf.prop_recursive(4, 60, 8, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..8).prop_map(Value::Array),
-                prop::collection::vec((inner.clone(), inner), 0..3).prop_map(Value::Map),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_redis_answers_is_read(value in value()) {
-            for entry in of_xread(value.clone()).into_iter().chain(of_xrange(value.clone())) {
-                let _ = (entry.mark().map(|mark| mark.counter), entry.namespace().len(), entry.read());
-            }
-            let _ = Info::read(value);
-        }
-    }
-
-    #[test]
-    fn a_loss_is_told_from_a_trim() {
-        // Entries 1-0 to 9-0 were added, one by one; `first` to 9-0 are there.
-        let cut_to =
-            |first| Info { length: 10 - first, last: at(9), first: Some(at(first)), added: 9, max_deleted: at(0) };
-        let gone = Info::default();
-        let anew = Info { length: 3, last: at(30), first: Some(at(21)), added: 3, ..gone };
-        let table = [
-            // Read up to 4-0, the fourth.
-            (cut_to(1), 4, Some(4), true, Compared::Same),
-            (cut_to(4), 4, Some(4), true, Compared::Same),
-            (cut_to(5), 4, Some(4), false, Compared::Same),
-            (cut_to(7), 4, Some(4), false, Compared::Missed(2)),
-            (cut_to(2), 4, Some(4), false, Compared::Lost),
-            (gone, 4, Some(4), false, Compared::Lost),
-            (anew, 4, Some(4), false, Compared::Lost),
-            (anew, 4, None, false, Compared::Same),
-            (cut_to(2), 4, None, false, Compared::Lost),
-            (cut_to(7), 4, None, false, Compared::Same),
-            // Read up to the end, which may be of an entry that is not there any more.
-            (cut_to(7), 9, Some(9), false, Compared::Same),
-            (cut_to(7), 12, Some(12), false, Compared::Lost),
-            // Nothing was there yet.
-            (gone, 0, Some(0), false, Compared::Same),
-            (cut_to(1), 0, Some(0), false, Compared::Same),
-            (cut_to(3), 0, Some(0), false, Compared::Missed(2)),
-        ];
-        for (info, read, seen, is_there, expected) in table {
-            assert_eq!(info.compare(at(read), seen, is_there), expected, "{info:?} {read} {seen:?} {is_there}");
-        }
-    }
-
-    #[test]
-    fn a_stretch_is_whole_while_its_beginning_is_there() {
-        let info = Info { length: 3, last: at(9), first: Some(at(7)), added: 9, max_deleted: at(0) };
-        let reaches = [0, 6, 7, 8, 9].map(|after| info.reaches_back_to(at(after)));
-        assert_eq!(reaches, [false, false, true, true, true]);
-        let whole = Info { added: 3, ..info };
-        assert!(whole.reaches_back_to(at(0)) && !whole.reaches_back_to(at(6)));
-        assert!(!Info { max_deleted: at(8), ..info }.reaches_back_to(at(7)));
     }
 }

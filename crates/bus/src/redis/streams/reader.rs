@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use limpet_proto::resp::{self, Frame};
 use redis::aio::ConnectionLike;
 use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::entry::{self, Compared, Entry, Info};
+use super::entry::{self, Compared, Entry, Info, Words};
 use super::feed::{Feed, give};
 use super::patience::Patient;
 use super::trouble::Trouble;
@@ -21,10 +22,11 @@ use crate::envelope::Message;
 use crate::health::Meter;
 use crate::log::{self, Offset};
 use crate::recovery::Repeats;
-use crate::redis::Kept;
+use crate::redis::direct::Direct;
+use crate::redis::wire::is_too_long;
 
-/// How many entries are read in one go.
-const COUNT: u64 = 500;
+/// How many entries are read in one go, if they are not too long together.
+pub(super) const COUNT: u64 = 500;
 
 /// How long Redis waits for an entry before it says that there is none.
 const BLOCK: Duration = Duration::from_secs(5);
@@ -48,7 +50,9 @@ pub(super) const MAX_PUBLISHERS: usize = 4096;
 pub(super) struct Reader {
     pub(super) stream: String,
     /// For the blocking reads alone.
-    pub(super) connection: Kept,
+    pub(super) connection: Direct,
+    /// How many entries are read in one go.
+    pub(super) count: u64,
     pub(super) feed: Arc<Feed>,
     pub(super) meter: Arc<Meter>,
     /// Whether nodes get back their own messages.
@@ -75,19 +79,27 @@ impl Reader {
         let mut next = self.feed.position();
         let mut outage = Trouble::new(self.meter.clone(), "reading of a stream");
         let mut told = Instant::now();
+        let (mut entries, mut command) = (Vec::new(), Vec::new());
         loop {
-            let entries = if outage.is_on() { self.resume(&mut next).await } else { self.next(next).await };
-            let entries = match entries {
-                Ok(entries) => entries,
-                Err(error) => {
-                    outage.begin(&error);
-                    sleep(RETRY).await;
-                    continue;
-                }
+            let read = if outage.is_on() {
+                self.resume(&mut next).await
+            } else {
+                self.next(next, &mut command, &mut entries).await
             };
+            if let Err(error) = read {
+                outage.begin(&error);
+                if is_too_long(&error) {
+                    self.count = (self.count / 8).max(1);
+                }
+                sleep(RETRY).await;
+                continue;
+            }
             outage.end();
             let is_idle = entries.is_empty();
-            for entry in entries {
+            if (entries.len() as u64) < self.count {
+                self.count = COUNT;
+            }
+            for entry in entries.drain(..) {
                 next = entry.offset;
                 self.seen = self.seen.map(|seen| seen + 1);
                 self.take(entry).await;
@@ -100,16 +112,29 @@ impl Reader {
     }
 
     /// Waits for what is behind a place.
-    async fn next(&mut self, after: Offset) -> RedisResult<Vec<Entry>> {
-        let mut command = cmd("XREAD");
-        command.arg("COUNT").arg(COUNT).arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        command.arg("STREAMS").arg(&self.stream).arg(after.to_string());
-        command.query_async(&mut self.connection).await.map(entry::of_xread)
+    async fn next(&mut self, after: Offset, command: &mut Vec<u8>, entries: &mut Vec<Entry>) -> RedisResult<()> {
+        command.clear();
+        resp::write_words(8, command);
+        for word in ["XREAD", "COUNT"] {
+            command.word(word.as_bytes());
+        }
+        entry::number(command, self.count);
+        command.word(b"BLOCK");
+        entry::number(command, BLOCK.as_millis() as u64);
+        for word in ["STREAMS", &self.stream, &after.to_string()] {
+            command.word(word.as_bytes());
+        }
+        let take = |_, frame: &Frame<'_>| {
+            entries.clear();
+            entry::of_xread(frame, entries);
+            Ok(())
+        };
+        self.connection.exchange(command, 1, take).await
     }
 
     /// Looks after an outage whether what was read is still there, and changes the place from where to go on if the stream
     /// has begun anew.
-    async fn resume(&mut self, next: &mut Offset) -> RedisResult<Vec<Entry>> {
+    async fn resume(&mut self, next: &mut Offset) -> RedisResult<()> {
         let info = info(&mut self.connection, &self.stream).await?;
         let last: Value = cmd("XRANGE")
             .arg(&self.stream)
@@ -141,7 +166,7 @@ impl Reader {
                 *next = info.last.min(*next);
             }
         }
-        Ok(Vec::new())
+        Ok(())
     }
 
     /// Adds an entry that tells of a loss, with a place above all that was read, so that places go on rising.

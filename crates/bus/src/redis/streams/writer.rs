@@ -8,21 +8,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use redis::{Pipeline, RedisError, RedisResult, Value, pipe};
+use limpet_proto::resp::{self, Frame, Value};
+use redis::{RedisError, RedisResult};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::entry;
+use super::entry::{self, Words};
 use super::feed::Feed;
 use super::trouble::Trouble;
 use crate::adapter::BusError;
 use crate::health::Meter;
 use crate::log::Offset;
 use crate::node::{NodeId, random_u64};
-use crate::redis::Kept;
+use crate::redis::direct::Direct;
+use crate::redis::wire;
 
 /// How many messages leave in one go.
 const BATCH: usize = 256;
+
+/// How much memory for what leaves in one go is kept for the next one.
+const KEPT_BYTES: usize = 256 * 1024;
 
 /// The pause before Redis is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -66,9 +71,11 @@ struct Size {
 struct Writing {
     stream: String,
     max_len: u64,
-    connection: Kept,
+    connection: Direct,
     feed: Arc<Feed>,
     meter: Arc<Meter>,
+    /// What leaves in one go.
+    out: Vec<u8>,
     /// Tells the entries of this queue from others.
     publisher: String,
     /// The counter of the first message that is not confirmed.
@@ -83,7 +90,7 @@ impl Writer {
         stream: String,
         max_len: u64,
         (max_queued, max_bytes): (usize, usize),
-        connection: Kept,
+        connection: Direct,
         feed: Arc<Feed>,
         meter: Arc<Meter>,
     ) -> Self {
@@ -96,6 +103,7 @@ impl Writer {
             confirmed: feed.position(),
             feed,
             meter: meter.clone(),
+            out: Vec::new(),
             publisher: format!("{:016x}", random_u64()),
             counter: 1,
         };
@@ -184,27 +192,59 @@ impl Writing {
     }
 
     async fn attempt(&mut self, batch: &[Entry], again: Option<Offset>) -> RedisResult<Option<Offset>> {
-        let pipeline = self.pipeline(batch, again);
-        let ids: Vec<Value> = pipeline.query_async(&mut self.connection).await?;
-        Ok(ids.last().and_then(entry::offset))
+        let count = self.compose(batch, again);
+        let mut last = None;
+        let take = |number, frame: &Frame<'_>| {
+            // The answer to the last command has the places of all.
+            if number + 1 == count {
+                last = place(frame)?;
+            }
+            Ok(())
+        };
+        self.connection.exchange(&self.out, count, take).await?;
+        Ok(last)
     }
 
-    fn pipeline(&self, batch: &[Entry], again: Option<Offset>) -> Pipeline {
-        let mut pipeline = pipe();
-        if batch.len() > 1 {
-            pipeline.atomic();
+    /// Writes the commands, and returns how many they are.
+    fn compose(&mut self, batch: &[Entry], again: Option<Offset>) -> usize {
+        let Self { out, publisher, .. } = self;
+        out.clear();
+        out.shrink_to(KEPT_BYTES);
+        let is_one = batch.len() == 1;
+        if !is_one {
+            resp::write_command(&[b"MULTI"], out);
         }
         for (Entry { node, namespace, kind, data, .. }, counter) in batch.iter().zip(self.counter..) {
-            let mut command = entry::add(&self.stream, self.max_len);
-            entry::write(&mut command, node.as_str(), namespace, *kind, data);
-            command.arg("publisher").arg(&self.publisher).arg("counter").arg(counter);
+            resp::write_words(entry::WORDS + 4 + if again.is_some() { 2 } else { 0 }, out);
+            entry::add(out, &self.stream, self.max_len);
+            entry::write(out, node.as_str(), namespace, *kind, data);
+            out.word(b"publisher");
+            out.word(publisher.as_bytes());
+            out.word(b"counter");
+            entry::number(out, counter);
             if let Some(again) = again {
-                command.arg("again").arg(again.to_string());
+                out.word(b"again");
+                out.word(again.to_string().as_bytes());
             }
-            pipeline.add_command(command);
         }
-        pipeline
+        if !is_one {
+            resp::write_command(&[b"EXEC"], out);
+        }
+        if is_one { 1 } else { batch.len() + 2 }
     }
+}
+
+/// Reads the place of the last message: of the one answer, or of those of a transaction.
+fn place(frame: &Frame<'_>) -> RedisResult<Option<Offset>> {
+    let mut last = None;
+    for value in frame.values() {
+        match value {
+            Value::Error(text) => return Err(wire::error(text)),
+            Value::Bulk(id) => last = Some(id),
+            _ => {}
+        }
+    }
+    Ok(last.and_then(|id| str::from_utf8(id).ok()?.parse().ok()))
 }
 
 /// Says whether Redis will not take it later either.

@@ -3,6 +3,7 @@
 //! A length that is announced costs nothing: only bytes that are there are taken, and each value takes at least one.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 use rmp::Marker;
@@ -10,6 +11,10 @@ use rmp::Marker;
 use super::date::iso;
 use super::{MAX_ATTACHMENTS, MAX_DEPTH};
 use crate::socketio::packet::PacketError;
+
+/// How long bytes have to be to share those of the message. A few bytes that somebody keeps would keep all that was read with
+/// them.
+const MIN_SHARED: usize = 4096;
 
 /// The extension under which notepack.io 2 writes dates, undefined and the bytes of an ArrayBuffer.
 const NOTEPACK: i8 = 0;
@@ -52,6 +57,22 @@ impl<'a> Reader<'a> {
         self.at == self.bytes.len()
     }
 
+    /// Reads the head of a list; returns how many values it announces.
+    pub(super) fn list_head(&mut self) -> Result<usize, PacketError> {
+        match self.head()? {
+            Head::List(len) => Ok(len),
+            _ => Err(PacketError::Msgpack),
+        }
+    }
+
+    /// Reads whether something is so.
+    pub(super) fn flag(&mut self) -> Result<bool, PacketError> {
+        match self.head()? {
+            Head::Bool(value) => Ok(value),
+            _ => Err(PacketError::Msgpack),
+        }
+    }
+
     /// Reads the head of a map; returns how many members it announces.
     pub(super) fn map(&mut self) -> Result<usize, PacketError> {
         match self.head()? {
@@ -72,9 +93,14 @@ impl<'a> Reader<'a> {
     /// Reads text. What is no UTF-8 in it is replaced: JavaScript lets halves of characters through.
     pub(super) fn text(&mut self) -> Result<Cow<'a, str>, PacketError> {
         match self.head()? {
-            Head::Text(len) => self.take(len).map(String::from_utf8_lossy),
+            Head::Text(len) => self.take(len).map(lossy),
             _ => Err(PacketError::Msgpack),
         }
+    }
+
+    /// Reads a value that lies so deep, and all that is in it. Nothing is written for undefined.
+    pub(super) fn value_in(&mut self, depth: usize, out: &mut Values) -> Result<(), PacketError> {
+        self.nested(out, MAX_DEPTH.saturating_sub(depth))
     }
 
     /// Reads a value and all that is in it. Nothing is written for undefined.
@@ -87,12 +113,9 @@ impl<'a> Reader<'a> {
             Head::Nil => out.text.push_str("null"),
             Head::Bool(true) => out.text.push_str("true"),
             Head::Bool(false) => out.text.push_str("false"),
-            Head::Integer(number) => out.text.push_str(&number.to_string()),
+            Head::Integer(number) => out.push_integer(number),
             Head::Float(number) => out.push_json(&number),
-            Head::Text(len) => {
-                let text = String::from_utf8_lossy(self.take(len)?);
-                out.push_json(&*text);
-            }
+            Head::Text(len) => out.push_text(&lossy(self.take(len)?)),
             Head::Bytes(len) => self.attach(len, out)?,
             Head::List(len) => self.list(len, out, depth.checked_sub(1).ok_or(PacketError::TooDeep)?)?,
             Head::Map(len) => self.object(len, out, depth.checked_sub(1).ok_or(PacketError::TooDeep)?)?,
@@ -126,11 +149,8 @@ impl<'a> Reader<'a> {
                 out.text.push(',');
             }
             match self.head()? {
-                Head::Text(len) => {
-                    let key = String::from_utf8_lossy(self.take(len)?);
-                    out.push_json(&*key);
-                }
-                Head::Integer(number) => out.push_json(&number.to_string()),
+                Head::Text(len) => out.push_text(&lossy(self.take(len)?)),
+                Head::Integer(number) => out.push_text(&number.to_string()),
                 _ => return Err(PacketError::Msgpack),
             }
             out.text.push(':');
@@ -179,7 +199,11 @@ impl<'a> Reader<'a> {
             return Err(PacketError::TooManyAttachments);
         }
         out.text.push_str(&format!(r#"{{"_placeholder":true,"num":{}}}"#, out.attachments.len()));
-        out.attachments.push(self.bytes.slice(self.at..self.at + len));
+        let bytes = match len < MIN_SHARED {
+            true => Bytes::copy_from_slice(self.peek(len)?),
+            false => self.bytes.slice(self.at..self.at + len),
+        };
+        out.attachments.push(bytes);
         self.at += len;
         Ok(())
     }
@@ -268,7 +292,35 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Returns bytes as text, in which what is no UTF-8 is replaced. Most are, and that is quicker to see.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 impl Values {
+    /// Has room for what so many bytes become.
+    pub(super) fn for_bytes(len: usize) -> Self {
+        Self { text: String::with_capacity(len + len / 4), attachments: Vec::new() }
+    }
+
+    fn push_text(&mut self, text: &str) {
+        if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+            return self.push_json(text);
+        }
+        self.text.reserve(text.len() + 2);
+        self.text.push('"');
+        self.text.push_str(text);
+        self.text.push('"');
+    }
+
+    fn push_integer(&mut self, number: i128) {
+        // Writing to a text does not fail. Short numbers are quicker to write.
+        let _ = match i64::try_from(number) {
+            Ok(number) => write!(self.text, "{number}"),
+            Err(_) => write!(self.text, "{number}"),
+        };
+    }
+
     /// Appends text or a number.
     fn push_json<T: serde::Serialize + ?Sized>(&mut self, value: &T) {
         // Neither can fail; a number that JSON does not know becomes null.

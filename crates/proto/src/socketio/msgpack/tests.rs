@@ -168,12 +168,16 @@ fn depth_and_number_are_limited() {
 }
 
 #[test]
-fn attachments_share_the_bytes_of_the_message() {
-    let message = event_with("c40161");
-    let packet = decode(&message).unwrap();
-    let payload = packet.payload.unwrap();
-    let attachment = payload.attachments()[0].as_ptr();
-    assert!(message.as_ptr_range().contains(&attachment));
+fn long_attachments_share_the_bytes_of_the_message() {
+    let whole = |len: u16| event_with(&format!("c5{len:04x}{}", "61".repeat(len.into())));
+    for (len, shares) in [(4096, true), (4095, false), (1, false)] {
+        let message = whole(len);
+        let packet = decode(&message).unwrap();
+        let payload = packet.payload.unwrap();
+        let attachment = &payload.attachments()[0];
+        assert_eq!(attachment.len(), usize::from(len));
+        assert_eq!(message.as_ptr_range().contains(&attachment.as_ptr()), shares, "{len}");
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(super) fn json(json: &str, attachments: &[Bytes], out: &mut Vec<u8>) {
     let mut open: Vec<Open> = Vec::new();
     let mut rest = json.as_bytes();
     let mut at = 0;
+    let mut is_plain = false;
     while let Some(&byte) = rest.first() {
         let len = match byte {
             b'[' | b'{' => 1,
@@ -32,7 +33,11 @@ pub(super) fn json(json: &str, attachments: &[Bytes], out: &mut Vec<u8>) {
                 }
                 1
             }
-            b'"' => string_len(rest),
+            b'"' => {
+                let (len, escapes) = string_len(rest);
+                is_plain = !escapes;
+                len
+            }
             b'-' | b'0'..=b'9' | b'a'..=b'z' => rest.iter().position(|byte| !is_word(*byte)).unwrap_or(rest.len()),
             _ => 1,
         };
@@ -51,6 +56,7 @@ pub(super) fn json(json: &str, attachments: &[Bytes], out: &mut Vec<u8>) {
                     }
                     None => open.push(Open { at: out.len(), count: 0, is_object: true }),
                 },
+                b'"' if is_plain => text(token.get(1..len - 1).unwrap_or_default(), out),
                 b'"' => text(&string(token).unwrap_or_default(), out),
                 b't' => out.push(0xc3),
                 b'f' => out.push(0xc2),
@@ -70,17 +76,18 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
 }
 
-/// Returns the length of the string that the text begins with, with its quotes.
-fn string_len(text: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(&byte) = text.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
+/// Returns the length of the string that the text begins with, with its quotes, and whether anything in it is escaped.
+fn string_len(text: &[u8]) -> (usize, bool) {
+    let (mut at, mut escapes) = (1, false);
+    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if text.get(at) == Some(&b'"') {
+            return (at + 1, escapes);
         }
+        escapes = true;
+        at += 2;
     }
-    text.len()
+    (text.len(), true)
 }
 
 /// Returns the bytes whose place the object at the beginning of the text is, and how long it is.
@@ -113,6 +120,20 @@ fn finish(open: &Open, out: &mut Vec<u8>) {
             drop(out.splice(open.at + 1..open.at + 1, count.to_be_bytes()));
         }
     }
+}
+
+/// Appends the head of a list of so many values.
+pub(super) fn list(count: usize, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.push(0);
+    finish(&Open { at, count, is_object: false }, out);
+}
+
+/// Appends the head of an object of so many members.
+pub(super) fn object(count: usize, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.push(0);
+    finish(&Open { at, count: count * 2, is_object: true }, out);
 }
 
 /// Appends text.
