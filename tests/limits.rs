@@ -19,7 +19,7 @@ fn endpoint() -> Endpoint {
 #[test]
 fn a_slow_head_is_a_408() {
     let endpoint = endpoint();
-    let limpet = balancer(&endpoint, "head_timeout = \"500ms\"");
+    let limpet = balancer(&endpoint, "head_timeout = \"1s\"");
     let mut client = RawClient::connect(limpet.address).expect("it accepts");
     client.send(b"GET / HTTP/1.1\r\nHost: h\r\n").expect("sent");
     assert_eq!(client.response().expect("an answer").status, 408);
@@ -30,7 +30,7 @@ fn a_slow_head_is_a_408() {
 #[test]
 fn a_silent_body_is_a_408() {
     let endpoint = Endpoint::start(Conduct::AcceptsAndStalls).expect("a port");
-    let limpet = balancer(&endpoint, "body_timeout = \"500ms\"");
+    let limpet = balancer(&endpoint, "body_timeout = \"1s\"");
     let mut client = RawClient::connect(limpet.address).expect("it accepts");
     client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf").expect("sent");
     assert_eq!(client.response().expect("an answer").status, 408);
@@ -39,7 +39,7 @@ fn a_silent_body_is_a_408() {
 #[test]
 fn a_silent_connection_ends_without_a_word() {
     let endpoint = endpoint();
-    let limpet = balancer(&endpoint, "idle_timeout = \"500ms\"");
+    let limpet = balancer(&endpoint, "idle_timeout = \"1s\"");
     let mut client = RawClient::connect(limpet.address).expect("it accepts");
     assert_eq!(client.get("/").expect("an answer").status, 200);
     assert_eq!(client.read_to_end().expect("the end"), b"");

@@ -1,5 +1,11 @@
 //! Sessions whose endpoint is gone, and tags that nobody gave out.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
 use limpet_testkit::limpet::{KeyFile, Launch, Limpet};
 use limpet_testkit::misbehave::{Conduct, Endpoint};
 use limpet_testkit::raw::{RawClient, Response};
@@ -173,4 +179,64 @@ fn forged_cut_and_replayed_tags_reach_nobody() {
         assert_eq!((response.status, response.text().as_str()), (400, UNKNOWN), "a sid that is {what}: {sid}");
     }
     assert_eq!(good.requests().len(), seen, "a request with a bad tag reached the endpoint");
+}
+
+/// Starts an endpoint without sessions that is slow with POSTs: it keeps each one until a GET comes, or for a second. It
+/// tells what comes.
+fn slow_stranger() -> (SocketAddr, Receiver<&'static str>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let (release, released) = mpsc::channel();
+        let mut released = Some(released);
+        for stream in listener.incoming().flatten() {
+            let (tell, release, released) = (tell.clone(), release.clone(), released.take());
+            thread::spawn(move || refuse_slowly(stream, &tell, &release, released));
+        }
+    });
+    (address, told)
+}
+
+/// Serves one connection of it. Only the first one waits.
+fn refuse_slowly(
+    mut stream: TcpStream,
+    tell: &Sender<&'static str>,
+    release: &Sender<()>,
+    mut released: Option<Receiver<()>>,
+) -> Option<RecvTimeoutError> {
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    loop {
+        while !seen.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).ok()?;
+            seen.push(byte[0]);
+        }
+        if seen.starts_with(b"POST") {
+            stream.read_exact(&mut [0; 3]).ok()?;
+            tell.send("POST").ok()?;
+            released.take().and_then(|released| released.recv_timeout(Duration::from_secs(1)).err());
+        } else {
+            release.send(()).ok()?;
+        }
+        seen.clear();
+        let head = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n{UNKNOWN}", UNKNOWN.len());
+        stream.write_all(head.as_bytes()).ok()?;
+    }
+}
+
+#[test]
+fn a_slow_endpoint_is_not_taken_for_that_of_a_session() {
+    let (stranger, told) = slow_stranger();
+    let own = endpoint(Conduct::Answers("own"));
+    let limpet = balancer([stranger, own.address()]);
+    let target = "/socket.io/?EIO=3&transport=polling&sid=AAAAAAAAAAAAAAAAAAAA";
+    let mut posting = client_of(&limpet);
+    posting
+        .send(format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n1:2").as_bytes())
+        .expect("sent");
+    assert_eq!(told.recv(), Ok("POST"), "it is asked first");
+    // Whoever comes meanwhile waits until the session is found, and is not sent to the slow one.
+    assert_eq!(get(&limpet, target).expect("an answer").text(), "own");
+    assert_eq!(posting.response().expect("an answer").text(), "own");
 }

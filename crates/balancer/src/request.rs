@@ -34,6 +34,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use limpet_proto::http1::Method;
+
 use self::answer::Error;
 use self::attempt::Failure;
 use self::chosen::Chosen;
@@ -248,11 +250,14 @@ async fn locate(
     let learn = |endpoint: &Endpoint| {
         upstream.learned.learn(sid.clone(), endpoint.id(), upstream.session_ttl(), clock::coarse());
     };
+    // Nothing but a poll is held: who is late with the answer to anything else is slow, and need not have the session.
+    let is_poll = request.method == Method::Get && !request.upgrade;
+    let silence = if is_poll { HOLDS_A_POLL } else { Duration::MAX };
     for endpoint in upstream.endpoints().iter().filter(|endpoint| upstream.takes_bound(endpoint)) {
         request.out.rewind();
         let answer = {
             let mut answer = pin!(attempt::send(worker, client, request, endpoint));
-            match tokio::time::timeout(HOLDS_A_POLL, answer.as_mut()).await {
+            match tokio::time::timeout(silence, answer.as_mut()).await {
                 Ok(answer) => answer,
                 // It holds the poll, as only the session's own endpoint does. Others must not wait for its answer.
                 Err(_) => {

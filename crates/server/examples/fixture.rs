@@ -3,7 +3,7 @@
 //! It listens on `PORT` (3000) and prints `listening PORT`. On `/engine.io/` a bare Engine.IO server sends every message
 //! back in kind. On `/socket.io/` there are the namespaces `/` and `/custom`: each emits `auth` with the CONNECT payload;
 //! on `/`, `message` is answered by `message-back` and `message-with-ack` is acknowledged, with the same arguments.
-//! Heartbeats come every 300 ms and may take 200 ms. `EIO3=1` takes clients of version 3 too.
+//! Heartbeats come every 300 ms and may take `PING_TIMEOUT` ms (200). `EIO3=1` takes clients of version 3 too.
 
 #[path = "features/same.rs"]
 mod same;
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
     let settings = engine::Options {
         ping_interval: Duration::from_millis(300),
-        ping_timeout: Duration::from_millis(200),
+        ping_timeout: Duration::from_millis(env::var("PING_TIMEOUT").map_or(Ok(200), |value| value.parse())?),
         max_payload_bytes: 1_000_000,
         cors: Some(Cors::default()),
         allow_eio3: env::var("EIO3").is_ok_and(|value| value == "1"),

@@ -33,7 +33,7 @@ struct Known {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut nodes, mut options) = (1, Options::default());
     options.engine.ping_interval = Duration::from_millis(500);
-    options.engine.ping_timeout = Duration::from_millis(1500);
+    options.engine.ping_timeout = Duration::from_millis(4000);
     let mut recovery = Recovery::default();
     let mut adapter: Arc<dyn Adapter> = Arc::new(Local::new());
     let mut first = 0;

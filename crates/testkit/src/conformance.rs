@@ -33,13 +33,15 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Starts the fixture of the protocol suites; with `eio3` it takes clients of version 3 too.
+    /// Starts the fixture of the protocol suites; with `eio3` it takes clients of version 3 too. Its clients may take so many
+    /// milliseconds for a heartbeat.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn fixture(maker: Maker, eio3: bool) -> Result<Self> {
+    pub fn fixture(maker: Maker, eio3: bool, ping_timeout: &str) -> Result<Self> {
         let mut command = program(maker, "fixture")?;
-        command.env("PORT", "0").env("EIO3", if eio3 { "1" } else { "0" }).arg("--end-with-stdin");
+        command.env("PORT", "0").env("EIO3", if eio3 { "1" } else { "0" });
+        command.env("PING_TIMEOUT", ping_timeout).arg("--end-with-stdin");
         Self::start("fixture", command)
     }
 

@@ -8,7 +8,7 @@ if (process.argv.includes("--end-with-stdin")) endWithStdin();
 
 const settings = {
   pingInterval: 300,
-  pingTimeout: 200,
+  pingTimeout: Number(process.env.PING_TIMEOUT ?? 200),
   maxHttpBufferSize: 1000000,
   cors: { origin: "*" },
   allowEIO3: process.env.EIO3 === "1",

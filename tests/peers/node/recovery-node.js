@@ -26,7 +26,7 @@ const opts = options({
   "run-middlewares": false,
   parser: "json",
   "ping-interval": 500,
-  "ping-timeout": 1500,
+  "ping-timeout": 4000,
   "end-with-stdin": false,
 });
 if (opts["end-with-stdin"]) endWithStdin();
