@@ -46,6 +46,11 @@ pub enum ArgumentsError {
 
 static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| "[]".into());
 
+/// Returns whether a text is the same within JSON: letters, digits and dashes.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 impl Default for Arguments {
     fn default() -> Self {
         Self { text: NOTHING.clone(), attachments: None }
@@ -88,20 +93,25 @@ impl Arguments {
 
     /// Returns these arguments with a text behind them, as one more. The attachments are shared.
     pub fn followed_by(&self, text: &str) -> Self {
-        // It is a list: it was checked when it was made.
-        let list = self.text.trim_end();
-        let list = list.strip_suffix(']').unwrap_or(list);
-        let comma = if list.trim_end().ends_with('[') { "" } else { "," };
+        let (list, comma) = self.open();
         let mut longer = String::with_capacity(list.len() + text.len() + 4);
         longer.push_str(list);
         longer.push_str(comma);
-        if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        if is_plain(text) {
             longer.extend(["\"", text, "\""]);
         } else {
             longer.push_str(&serde_json::Value::from(text).to_string());
         }
         longer.push(']');
         Self { text: longer.into(), attachments: self.attachments.clone() }
+    }
+
+    /// Returns the list without its end, and what one more value has to follow.
+    pub(super) fn open(&self) -> (&str, &'static str) {
+        // It is a list: it was checked when it was made.
+        let list = self.text.trim_end();
+        let list = list.strip_suffix(']').unwrap_or(list);
+        (list, if list.trim_end().ends_with('[') { "" } else { "," })
     }
 
     /// Returns the last value if it is a text; of an event without values the name is the last.

@@ -20,9 +20,11 @@ use crate::socket::Socket;
 impl Inner {
     /// Writes an event as the messages that carry it.
     pub(super) fn write(&self, arguments: &Arguments, compress: bool, offset: Option<Offset>) -> Vec<Message> {
-        let followed = offset.map(|offset| arguments.followed_by(&offset.to_string()));
-        let arguments = followed.as_ref().unwrap_or(arguments);
-        let parts = self.options.parser.encode(Kind::Event, &self.name, None, Some(arguments));
+        let parser = self.options.parser;
+        let parts = match offset {
+            Some(offset) => parser.encode_followed(&self.name, arguments, &offset.to_string()),
+            None => parser.encode(Kind::Event, &self.name, None, Some(arguments)),
+        };
         if compress { parts } else { parts.into_iter().map(|part| part.uncompressed()).collect() }
     }
 
@@ -45,12 +47,14 @@ impl Sockets for Inner {
         if self.hub.is_empty() {
             return;
         }
-        let parts = self.write(arguments, flags.compress, stamp.offset());
+        // Nobody may be meant here.
+        let mut parts = None;
         let mut watched = Vec::new();
         // An older offset behind a newer one would lead the client back.
         let order = (stamp != Stamp::None).then(|| self.order.lock().unwrap_or_else(PoisonError::into_inner));
         self.hub.broadcast(targets, |socket| {
-            socket.give(&parts, flags.volatile, stamp, |stamp| self.write(arguments, flags.compress, stamp.offset()));
+            let parts = parts.get_or_insert_with(|| self.write(arguments, flags.compress, stamp.offset()));
+            socket.give(parts, flags.volatile, stamp, |stamp| self.write(arguments, flags.compress, stamp.offset()));
             if socket.is_watched() {
                 watched.push(socket.clone());
             }

@@ -7,6 +7,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
+use crate::engineio::message::Message;
+use crate::socketio::packet::Kind;
+use crate::socketio::parser::Parser;
 
 fn event<T: Serialize + ?Sized>(values: &T) -> String {
     Arguments::event("e", values).unwrap().text().to_owned()
@@ -145,6 +148,24 @@ fn a_text_can_follow() {
     assert_eq!(quoted.get::<String>(2).unwrap(), "\"\\");
     let bytes = Arguments::event("a", &Bytes::from_static(b"b")).unwrap().followed_by("1-0");
     assert_eq!((bytes.attachments().len(), bytes.len()), (1, 3));
+}
+
+#[test]
+fn a_packet_whose_text_follows_is_that_of_longer_arguments() {
+    let bytes = Arguments::event("a", &Bytes::from_static(b"b")).unwrap();
+    let lists = [r#"["a"]"#, "[ \"a\" , 1 ] \n", "[]"].map(|text| Arguments::from_parts(text, Vec::new()).unwrap());
+    for arguments in lists.iter().chain([&bytes]) {
+        for text in ["17-0", "\"\\", "größe"] {
+            for parser in [Parser::Json, Parser::Msgpack] {
+                for namespace in ["/", "/chat"] {
+                    let longer = arguments.followed_by(text);
+                    let whole = parser.encode(Kind::Event, namespace, None, Some(&longer));
+                    let followed = parser.encode_followed(namespace, arguments, text);
+                    assert!(followed.iter().map(Message::frame).eq(whole.iter().map(Message::frame)), "{arguments:?}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
