@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::adapter::BusError;
 use crate::envelope::Message;
 use crate::node::{NodeId, random_u64};
+use crate::redis::ask::Ask;
 use crate::redis::streams::{Emitting, StreamsOptions};
 use crate::redis::{Address, Channels, Kept};
 use crate::target::{Flags, Room, Targets};
@@ -216,7 +217,7 @@ impl Emitter {
         let mut most = 0;
         for (channel, bytes) in messages {
             let mut connection = self.connection.clone();
-            let sent = cmd("PUBLISH").arg(channel).arg(bytes).query_async(&mut connection).await;
+            let sent = connection.ask(cmd("PUBLISH").arg(channel).arg(bytes)).await;
             most = u64::max(most, sent.map_err(|error| BusError::Failed(Box::new(error)))?);
         }
         Ok(most)

@@ -4,6 +4,7 @@
 //! to again. Delivery is at most once, as with Node: what is published while Redis cannot be reached waits in a bounded
 //! queue, in order, and what was under way when a connection broke is lost and counted, never sent twice.
 
+pub(crate) mod ask;
 mod classic;
 mod connection;
 mod direct;

@@ -21,6 +21,7 @@ use futures_util::future::BoxFuture;
 use redis::{RedisError, cmd};
 use tokio::sync::oneshot;
 
+use super::ask::Ask;
 use super::open::{Address, Kept};
 use crate::adapter::BusError;
 use crate::health::{Health, Meter};
@@ -104,7 +105,7 @@ impl Connections {
     pub(super) async fn listeners(&self, channel: &str, how: How) -> Result<usize, BusError> {
         let mut question = cmd("PUBSUB");
         question.arg(if how == How::Shard { "SHARDNUMSUB" } else { "NUMSUB" }).arg(channel);
-        let (_, count): (String, usize) = question.query_async(&mut self.questions.clone()).await.map_err(failed)?;
+        let (_, count): (String, usize) = self.questions.clone().ask(&question).await.map_err(failed)?;
         Ok(count)
     }
 

@@ -7,14 +7,11 @@ mod tests;
 use std::io;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use limpet_proto::resp::{self, Frame};
-use redis::aio::ConnectionLike;
-use redis::{
-    Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value, parse_redis_value,
-};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, parse_redis_value};
 use tokio::time::timeout;
 
+use super::ask::Ask;
 use super::connection::{To, Topology};
 use super::open::{Address, is_broken};
 use super::wire::{Wire, refusal};
@@ -123,39 +120,11 @@ fn other(error: &RedisError) -> Option<To> {
     Some(To::Node(host.into(), port.parse().ok()?))
 }
 
-impl ConnectionLike for Direct {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        async move {
-            let mut answer = Value::Nil;
-            let take = |_, frame: &Frame<'_>| parse_redis_value(frame.bytes()).map(|value| answer = value);
-            self.exchange(&cmd.get_packed_command(), 1, take).await?;
-            Ok(answer)
-        }
-        .boxed()
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        async move {
-            let mut answers = Vec::with_capacity(count);
-            let take = |number, frame: &Frame<'_>| {
-                if number == 0 {
-                    answers.clear();
-                }
-                answers.push(parse_redis_value(frame.bytes())?);
-                Ok(())
-            };
-            self.exchange(&pipeline.get_packed_pipeline(), offset + count, take).await?;
-            Ok(answers.split_off(offset.min(answers.len())))
-        }
-        .boxed()
-    }
-
-    fn get_db(&self) -> i64 {
-        0
+impl Ask for Direct {
+    async fn answer(&mut self, command: &Cmd) -> RedisResult<Value> {
+        let mut answer = Value::Nil;
+        let take = |_, frame: &Frame<'_>| parse_redis_value(frame.bytes()).map(|value| answer = value);
+        self.exchange(&command.get_packed_command(), 1, take).await?;
+        Ok(answer)
     }
 }

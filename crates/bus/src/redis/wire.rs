@@ -5,10 +5,10 @@ use std::io;
 
 use futures_util::FutureExt;
 use limpet_proto::resp::{Frame, Reader, RespError, Value as Said};
-use redis::aio::ConnectionLike;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value, parse_redis_value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value, parse_redis_value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::ask::Ask;
 use super::open::{Dialled, Duplex};
 
 /// What is said of an answer that is longer than is read.
@@ -86,37 +86,11 @@ fn broken(error: RespError) -> RedisError {
     RedisError::from((ErrorKind::Io, what))
 }
 
-impl ConnectionLike for Wire {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        async move {
-            let mut answer = Ok(Value::Nil);
-            self.exchange(&cmd.get_packed_command(), 1, |_, frame| answer = parse_redis_value(frame.bytes())).await?;
-            answer?.extract_error()
-        }
-        .boxed()
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        async move {
-            let mut answers = Vec::with_capacity(count);
-            let take = |number, frame: &Frame<'_>| {
-                if number >= offset {
-                    answers.push(parse_redis_value(frame.bytes()));
-                }
-            };
-            self.exchange(&pipeline.get_packed_pipeline(), offset + count, take).await?;
-            answers.into_iter().collect()
-        }
-        .boxed()
-    }
-
-    fn get_db(&self) -> i64 {
-        0
+impl Ask for Wire {
+    async fn answer(&mut self, command: &Cmd) -> RedisResult<Value> {
+        let mut answer = Ok(Value::Nil);
+        self.exchange(&command.get_packed_command(), 1, |_, frame| answer = parse_redis_value(frame.bytes())).await?;
+        answer?.extract_error()
     }
 }
 

@@ -14,6 +14,7 @@ use super::topology::{To, Topology};
 use super::{PATIENCE, RETRY};
 use crate::adapter::BusError;
 use crate::health::Meter;
+use crate::redis::ask::Ask;
 use crate::redis::open::Address;
 use crate::redis::wire::{Wire, refusal};
 
@@ -172,7 +173,7 @@ impl Publisher {
         if batch.is_empty() {
             // Nothing is left of what failed: the answer to a question says that it is over.
             let mut wire = self.wire(&To::Any).await?;
-            let pong: RedisResult<()> = answer(&self.meter, PART, cmd("PING").query_async(&mut wire)).await;
+            let pong: RedisResult<()> = answer(&self.meter, PART, wire.ask(&cmd("PING"))).await;
             if let Err(error) = pong
                 && error.is_io_error()
             {
@@ -285,7 +286,7 @@ impl Publisher {
 
 /// Returns the name of this run of Redis; nothing if this user may not ask.
 async fn run(wire: &mut Wire) -> RedisResult<String> {
-    let answer: RedisResult<String> = cmd("INFO").arg("server").query_async(wire).await;
+    let answer: RedisResult<String> = wire.ask(cmd("INFO").arg("server")).await;
     match answer {
         Ok(info) => Ok(info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().to_owned()),
         Err(error) if error.is_io_error() => Err(error),

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::lane::Question;
 use super::slots::slot;
+use crate::redis::ask::Ask;
 use crate::redis::open::{Address, Dialled};
 use crate::redis::wire::Wire;
 
@@ -107,7 +108,7 @@ impl Topology {
 
     async fn ask(&self, host: &str, port: u16) -> RedisResult<Vec<(u16, u16, To)>> {
         let mut wire = Wire::new(self.address.dial_node(host, port).await?).await?;
-        let answer: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query_async(&mut wire).await?;
+        let answer: Vec<Vec<Value>> = wire.ask(cmd("CLUSTER").arg("SLOTS")).await?;
         let ranges: Vec<_> = answer.into_iter().take(MAX_RANGES).filter_map(|words| range(host, words)).collect();
         if ranges.is_empty() { Err(nobody()) } else { Ok(ranges) }
     }

@@ -72,7 +72,7 @@ async fn a_key_that_has_moved_is_followed() {
     .await;
     let mut direct = direct(address).await;
     for word in ["a", "b"] {
-        let answer: String = cmd("SET").arg("key").arg(word).query_async(&mut direct).await.unwrap();
+        let answer: String = direct.ask(cmd("SET").arg("key").arg(word)).await.unwrap();
         assert_eq!(answer, "OK");
     }
     // The second one goes there at once.
@@ -89,7 +89,7 @@ async fn a_key_that_is_moving_is_asked_for_each_time() {
     .await;
     let mut direct = direct(address).await;
     for word in ["a", "b"] {
-        cmd("SET").arg("key").arg(word).query_async::<()>(&mut direct).await.unwrap();
+        direct.ask::<()>(cmd("SET").arg("key").arg(word)).await.unwrap();
     }
     let expected =
         [(0, "SET key a"), (1, "ASKING"), (1, "SET key a"), (0, "SET key b"), (1, "ASKING"), (1, "SET key b")];
@@ -99,7 +99,7 @@ async fn a_key_that_is_moving_is_asked_for_each_time() {
 #[tokio::test]
 async fn a_key_that_moves_on_and_on_is_an_error() {
     let (address, seen) = cluster(|_, _, _, other| format!("-MOVED 12539 127.0.0.1:{other}\r\n")).await;
-    let error = cmd("GET").arg("key").query_async::<()>(&mut direct(address).await).await.unwrap_err();
+    let error = direct(address).await.ask::<()>(cmd("GET").arg("key")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ClusterConnectionNotFound);
     assert_eq!(commands(&seen).len(), MAX_MOVES);
 }
@@ -115,7 +115,7 @@ async fn a_word_of_redis_keeps_the_connection_and_nonsense_does_not() {
     let mut direct = direct(address).await;
     let mut codes = Vec::new();
     for _ in 0..3 {
-        let answer = cmd("GET").arg("key").query_async::<String>(&mut direct).await;
+        let answer = direct.ask::<String>(cmd("GET").arg("key")).await;
         codes.push(answer.map_err(|error| error.code().map(str::to_owned)));
     }
     assert_eq!(codes, [Err(Some("WRONGTYPE".to_owned())), Err(None), Ok("OK".to_owned())]);
@@ -130,11 +130,11 @@ async fn a_refused_command_does_not_shift_the_answers_of_the_next() {
     })
     .await;
     let mut direct = direct(address).await;
-    let mut pipeline = redis::pipe();
+    let mut all = Vec::new();
     for name in ["a", "b", "c"] {
-        pipeline.cmd("GET").arg(name);
+        resp::write_command(&[b"GET", name.as_bytes()], &mut all);
     }
-    assert!(pipeline.query_async::<Vec<String>>(&mut direct).await.is_err());
-    let answer: String = cmd("GET").arg("d").query_async(&mut direct).await.unwrap();
+    assert!(direct.exchange(&all, 3, |_, _| Ok(())).await.is_err());
+    let answer: String = direct.ask(cmd("GET").arg("d")).await.unwrap();
     assert_eq!(answer, "GET d");
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use redis::aio::ConnectionLike;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
 use super::{Address, Connection, RESPONSE_TIMEOUT};
+use crate::redis::ask::Ask;
 
 /// A connection for commands that comes back. A command that fails is not repeated: who sent it knows whether it may be.
 /// Clones share it.
@@ -94,29 +94,9 @@ pub(crate) fn is_broken(error: &RedisError) -> bool {
         || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown))
 }
 
-impl ConnectionLike for Kept {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        async move {
-            let (number, mut connection) = self.current().await?;
-            self.judge(number, connection.req_packed_command(cmd).await)
-        }
-        .boxed()
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        async move {
-            let (number, mut connection) = self.current().await?;
-            self.judge(number, connection.req_packed_commands(pipeline, offset, count).await)
-        }
-        .boxed()
-    }
-
-    fn get_db(&self) -> i64 {
-        0
+impl Ask for Kept {
+    async fn answer(&mut self, command: &Cmd) -> RedisResult<Value> {
+        let (number, mut connection) = self.current().await?;
+        self.judge(number, connection.answer(command).await)
     }
 }

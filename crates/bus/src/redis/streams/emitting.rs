@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::aio::ConnectionLike;
 use redis::{RedisResult, Value, cmd};
 use tokio::time::{Instant, sleep};
 
@@ -17,6 +16,7 @@ use crate::adapter::BusError;
 use crate::envelope::Message;
 use crate::log::Offset;
 use crate::node::random_u64;
+use crate::redis::ask::Ask;
 use crate::redis::message;
 
 /// How often it is tried, and the pause before the next attempt, which doubles.
@@ -55,7 +55,7 @@ impl Emitting {
     /// Adds a message, and returns how many nodes listen.
     pub(crate) async fn publish(
         &self,
-        connection: &mut (impl ConnectionLike + Send),
+        connection: &mut impl Ask,
         uid: &str,
         namespace: &str,
         message: &Message,
@@ -73,7 +73,7 @@ impl Emitting {
             if let Some(before) = before.filter(|_| attempt > 1) {
                 command.arg("again").arg(before.to_string());
             }
-            let answer: RedisResult<Value> = command.query_async(connection).await;
+            let answer: RedisResult<Value> = connection.ask(&command).await;
             match answer {
                 Ok(id) => {
                     let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +89,7 @@ impl Emitting {
     }
 
     /// Returns how many nodes listen, or have done so a moment ago.
-    async fn listeners(&self, connection: &mut (impl ConnectionLike + Send), namespace: &str) -> Result<u64, BusError> {
+    async fn listeners(&self, connection: &mut impl Ask, namespace: &str) -> Result<u64, BusError> {
         let channel = self.names.public(namespace);
         let known = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((known, count, at)) = known
@@ -100,7 +100,7 @@ impl Emitting {
         }
         let mut question = cmd("PUBSUB");
         question.arg(if self.is_sharded { "SHARDNUMSUB" } else { "NUMSUB" }).arg(&channel);
-        let (_, count): (String, u64) = question.query_async(connection).await.map_err(failed)?;
+        let (_, count): (String, u64) = connection.ask(&question).await.map_err(failed)?;
         let now = Some((channel, count, Instant::now()));
         *self.listeners.lock().unwrap_or_else(PoisonError::into_inner) = now;
         Ok(count)

@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use redis::aio::ConnectionLike;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep};
 
 use crate::redis::Kept;
+use crate::redis::ask::Ask;
 
 /// How long is tried.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -17,37 +16,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(300));
 
 /// A connection for commands that do no harm when they are done twice: each is tried until there is an answer, or the time
-/// is over. Pipelines are tried once.
+/// is over.
 #[derive(Clone)]
 pub(super) struct Patient(pub(super) Kept);
 
-impl ConnectionLike for Patient {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        async move {
-            let end = Instant::now() + PATIENCE;
-            let mut pause = PAUSE.0;
-            loop {
-                match self.0.req_packed_command(cmd).await {
-                    Err(error) if is_passing(&error) && Instant::now() < end => sleep(pause).await,
-                    answer => return answer,
-                }
-                pause = PAUSE.1.min(pause * 2);
+impl Ask for Patient {
+    async fn answer(&mut self, command: &Cmd) -> RedisResult<Value> {
+        let end = Instant::now() + PATIENCE;
+        let mut pause = PAUSE.0;
+        loop {
+            match self.0.answer(command).await {
+                Err(error) if is_passing(&error) && Instant::now() < end => sleep(pause).await,
+                answer => return answer,
             }
+            pause = PAUSE.1.min(pause * 2);
         }
-        .boxed()
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        self.0.req_packed_commands(pipeline, offset, count)
-    }
-
-    fn get_db(&self) -> i64 {
-        self.0.get_db()
     }
 }
 

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use limpet_proto::resp::{self, Frame};
-use redis::aio::ConnectionLike;
 use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -22,6 +21,7 @@ use crate::envelope::Message;
 use crate::health::Meter;
 use crate::log::{self, Offset};
 use crate::recovery::Repeats;
+use crate::redis::ask::Ask;
 use crate::redis::direct::Direct;
 use crate::redis::wire::is_too_long;
 
@@ -136,12 +136,8 @@ impl Reader {
     /// has begun anew.
     async fn resume(&mut self, next: &mut Offset) -> RedisResult<()> {
         let info = info(&mut self.connection, &self.stream).await?;
-        let last: Value = cmd("XRANGE")
-            .arg(&self.stream)
-            .arg(next.to_string())
-            .arg(next.to_string())
-            .query_async(&mut self.connection)
-            .await?;
+        let place = next.to_string();
+        let last: Value = self.connection.ask(cmd("XRANGE").arg(&self.stream).arg(&place).arg(&place)).await?;
         let is_there = !entry::of_xrange(last).is_empty();
         match info.compare(*next, self.seen, is_there) {
             Compared::Same => {}
@@ -174,7 +170,7 @@ impl Reader {
         let id = if end < read { read.next().to_string() } else { "*".to_owned() };
         let mut mark = cmd("XADD");
         mark.arg(&self.stream).arg(id).arg(entry::LOST).arg(read.to_string());
-        if let Err(error) = mark.query_async::<Value>(&mut self.connection).await {
+        if let Err(error) = self.connection.ask::<Value>(&mark).await {
             // Another node has been faster.
             tracing::debug!(stream = self.stream, %error, "the loss is not marked");
         }
@@ -238,7 +234,7 @@ impl Reader {
 
 /// Notes what was published behind `after`, up to and with `upto`.
 pub(super) async fn look(
-    connection: &mut (impl ConnectionLike + Send),
+    connection: &mut impl Ask,
     stream: &str,
     mut after: Offset,
     upto: Offset,
@@ -259,7 +255,7 @@ pub(super) async fn look(
 
 /// Reads entries behind `after`, up to and with `upto`.
 pub(super) async fn range(
-    connection: &mut (impl ConnectionLike + Send),
+    connection: &mut impl Ask,
     stream: &str,
     after: Offset,
     upto: Offset,
@@ -267,12 +263,12 @@ pub(super) async fn range(
 ) -> RedisResult<Vec<Entry>> {
     let mut command = cmd("XRANGE");
     command.arg(stream).arg(after.next().to_string()).arg(upto.to_string()).arg("COUNT").arg(count);
-    command.query_async(connection).await.map(entry::of_xrange)
+    connection.ask(&command).await.map(entry::of_xrange)
 }
 
 /// Asks what there is to know of a stream.
-pub(super) async fn info(connection: &mut (impl ConnectionLike + Send), stream: &str) -> RedisResult<Info> {
-    match cmd("XINFO").arg("STREAM").arg(stream).query_async(connection).await {
+pub(super) async fn info(connection: &mut impl Ask, stream: &str) -> RedisResult<Info> {
+    match connection.ask(cmd("XINFO").arg("STREAM").arg(stream)).await {
         Ok(answer) => Ok(Info::read(answer)),
         Err(error) if is_no_stream(&error) => Ok(Info::default()),
         Err(error) => Err(error),

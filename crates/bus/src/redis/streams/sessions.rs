@@ -19,6 +19,7 @@ use super::{failed, session};
 use crate::adapter::BusError;
 use crate::log::{Adopted, Hold, Lease, Refreshed, Session};
 use crate::node::NodeId;
+use crate::redis::ask::Ask;
 
 /// How many sessions are refreshed at a time.
 const AT_ONCE: usize = 128;
@@ -141,8 +142,8 @@ impl Script {
             command.arg(script).arg(2).arg(keys).arg(values);
             command
         };
-        match command("EVALSHA", &self.digest).query_async(&mut connection).await {
-            Err(error) if is_unknown(&error) => command("EVAL", &self.text).query_async(&mut connection).await,
+        match connection.ask(&command("EVALSHA", &self.digest)).await {
+            Err(error) if is_unknown(&error) => connection.ask(&command("EVAL", &self.text)).await,
             answer => answer,
         }
     }
