@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use bytes::Bytes;
+
 use super::arguments::{Arguments, is_plain};
 use super::msgpack;
 use super::packet::{Kind, write_head};
@@ -32,16 +34,12 @@ impl Parser {
         }
         let is_list = matches!(kind, Kind::Event | Kind::Ack);
         let attachments = arguments.filter(|_| is_list).map(Arguments::attachments).unwrap_or_default();
-        let mut head = String::with_capacity(namespace.len() + 32);
-        write_head(kind, namespace, id, attachments.len(), &mut head);
         let payload = match arguments {
             Some(arguments) if is_list => arguments.text(),
             Some(arguments) => arguments.raw(0).unwrap_or_default(),
             None => "",
         };
-        let text = Message::text_parts(&[&head, payload]);
-        let attachments = attachments.iter().map(|bytes| Message::binary(bytes));
-        std::iter::once(text).chain(attachments).collect()
+        json(kind, namespace, id, attachments, |head| Message::text_parts(&[head, payload]))
     }
 
     /// Writes an event with a text behind its arguments, as one more: what [`encode`](Self::encode) makes of
@@ -50,12 +48,10 @@ impl Parser {
         if self == Self::Msgpack || !is_plain(text) {
             return self.encode(Kind::Event, namespace, None, Some(&arguments.followed_by(text)));
         }
-        let attachments = arguments.attachments();
-        let mut head = String::with_capacity(namespace.len() + 32);
-        write_head(Kind::Event, namespace, None, attachments.len(), &mut head);
         let (list, comma) = arguments.open();
-        let first = Message::text_parts(&[&head, list, comma, "\"", text, "\"]"]);
-        std::iter::once(first).chain(attachments.iter().map(|bytes| Message::binary(bytes))).collect()
+        json(Kind::Event, namespace, None, arguments.attachments(), |head| {
+            Message::text_parts(&[head, list, comma, "\"", text, "\"]"])
+        })
     }
 
     /// Writes a packet that is no list: [`Kind::Connect`] with an object or nothing, [`Kind::Disconnect`] with nothing,
@@ -69,4 +65,17 @@ impl Parser {
         });
         self.encode(kind, namespace, None, arguments.as_ref())
     }
+}
+
+/// Writes the head of a packet, puts the text behind it, and the attachments into messages of their own.
+fn json(
+    kind: Kind,
+    namespace: &str,
+    id: Option<u64>,
+    attachments: &[Bytes],
+    text: impl FnOnce(&str) -> Message,
+) -> Vec<Message> {
+    let mut head = String::with_capacity(namespace.len() + 32);
+    write_head(kind, namespace, id, attachments.len(), &mut head);
+    std::iter::once(text(&head)).chain(attachments.iter().map(|bytes| Message::binary(bytes))).collect()
 }
