@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// The name of a room. Every socket is in the room of its own id.
 pub type Room = Arc<str>;
 
+/// How many characters the id of a socket has, Node's and Python's as ours. A room of such a name is taken for a socket's own.
+pub(crate) const SOCKET_ID_LENGTH: usize = 20;
+
 /// Which sockets of a namespace are meant: those in any of the rooms (all, if no room is named) and in none of `except`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Targets {

@@ -22,9 +22,7 @@ use super::message;
 use crate::adapter::{BusError, RoomKind};
 use crate::envelope::Message;
 use crate::node::NodeId;
-
-/// How many characters the id of a socket has.
-const ID: usize = 20;
+use crate::target::SOCKET_ID_LENGTH;
 
 /// The channels of one namespace.
 #[derive(Debug)]
@@ -85,7 +83,7 @@ impl Shards {
     fn has_channel(&self, room: &str) -> bool {
         match self.mode {
             // JavaScript counts units of UTF-16.
-            Sharding::Dynamic => room.encode_utf16().count() != ID,
+            Sharding::Dynamic => room.encode_utf16().count() != SOCKET_ID_LENGTH,
             Sharding::DynamicPrivate => true,
             Sharding::Static => false,
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::adapter::BusError;
 use crate::envelope::Message;
 use crate::redis::classic::{json as read, plain, raw};
-use crate::target::{Room, Targets};
+use crate::target::{Room, SOCKET_ID_LENGTH, Targets};
 
 #[derive(Serialize)]
 struct Emit<'a> {
@@ -101,13 +101,10 @@ fn moves(method: &str, host: &str, namespace: &str, sids: &[Room], rooms: &[Room
     sids.iter().flat_map(each).collect()
 }
 
-/// The length of a socket's id, Python's as Node's and ours.
-const SID_LENGTH: usize = 20;
-
 /// Returns the only room that is meant, if its name is as long as the id of a socket.
 pub(super) fn one_socket(targets: &Targets) -> Option<&Room> {
     match targets.rooms.as_slice() {
-        [room] if room.len() == SID_LENGTH => Some(room),
+        [room] if room.len() == SOCKET_ID_LENGTH => Some(room),
         _ => None,
     }
 }
