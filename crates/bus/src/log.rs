@@ -34,7 +34,7 @@ pub struct Offset {
 pub struct NoOffset;
 
 /// A broadcast as the log keeps it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// Its place.
     pub offset: Offset,

@@ -132,8 +132,8 @@ impl Arguments {
         Ok(Self::trusted(raw.get(), attachments))
     }
 
-    /// Takes parts that were already checked.
-    pub(super) fn trusted(text: impl Into<Arc<str>>, attachments: Vec<Bytes>) -> Self {
+    /// Takes what another one gave as its [`text`](Self::text) and its [`attachments`](Self::attachments). It is not read again.
+    pub fn trusted(text: impl Into<Arc<str>>, attachments: Vec<Bytes>) -> Self {
         Self { text: text.into(), attachments: (!attachments.is_empty()).then(|| attachments.into()) }
     }
 
