@@ -230,6 +230,24 @@ mod tests {
         assert_eq!(seen(), [0; 0], "what came back unasked does not count");
     }
 
+    #[test]
+    fn what_comes_goes_behind_what_is_there() {
+        let (sender, done) = mpsc::channel();
+        let line = Line::default();
+        let take = |job| {
+            line.take(job, |job| {
+                if let Job::Act(action) = job {
+                    action();
+                }
+            });
+        };
+        push(&line, Job::Act(act(&sender, 1)));
+        take(Job::Act(act(&sender, 2)));
+        take(Job::Act(act(&sender, 3)));
+        assert_eq!(done.try_iter().collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(!line.lock().is_running);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn nothing_waits_for_ever() {
         let (sender, done) = mpsc::channel();
