@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use limpet_testkit::conformance::{Maker, Subject};
 use limpet_testkit::listener::Listener;
 use limpet_testkit::peers;
+use limpet_testkit::raw::RawClient;
 use limpet_testkit::redis::Redis;
 use serde_json::json;
 
@@ -16,7 +17,7 @@ const REQUESTS: &str = "socket.io-request#/other#";
 /// Runs `limpet emit` to its end.
 fn emit(redis: &Redis, arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_limpet"));
-    command.args(["emit", "--bus", &redis.url()]).args(arguments);
+    command.arg("emit").env("LIMPET_BUS", redis.url()).args(arguments);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("limpet starts");
     child.stdin.take().expect("a pipe").write_all(input.as_bytes()).ok();
@@ -114,6 +115,23 @@ fn lines_are_emitted_in_their_order() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("line 2: a list begins with the event's name"), "{said}");
     assert_eq!(client.event().unwrap(), json!(["n", 4]));
+}
+
+#[test]
+fn the_line_that_redis_refuses_is_named() {
+    let redis = Redis::start().unwrap();
+    let mut admin = RawClient::connect(redis.address).unwrap();
+    admin.send(b"ACL SETUSER ada on >p resetchannels &socket.io#/#a# ~* +@all\r\nQUIT\r\n").unwrap();
+    assert_eq!(admin.read_to_end().unwrap(), b"+OK\r\n+OK\r\n");
+    let to = |room| format!("{{\"event\":\"n\",\"rooms\":[\"{room}\"]}}\n");
+    let lines = format!("{}\n{}{}{}", to("a").repeat(1000), to("a"), to("b"), to("a"));
+    let ada = format!("redis://ada:p@{}", redis.address);
+    let output = emit(&redis, &["--bus", &ada, "--lines"], &lines);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("line 1003: ") && said.contains("permissions"), "{said}");
+    // The last line needs no end.
+    let output = emit(&redis, &["--bus", &ada, "--lines"], to("a").trim_end());
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

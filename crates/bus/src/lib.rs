@@ -20,7 +20,7 @@ mod target;
 
 pub use adapter::{Adapter, BusError, Link, Outsiders, Peers, Receiver, RoomKind, To};
 pub use cluster::{Cluster, ClusterOptions, Missing, Sockets};
-pub use emitter::Emitter;
+pub use emitter::{Bulk, Emitter, Unsent};
 pub use envelope::{Envelope, Message, SocketInfo};
 pub use health::Health;
 pub use local::{Local, LocalOptions};

@@ -7,13 +7,13 @@
 pub(crate) mod ask;
 mod classic;
 mod connection;
-mod direct;
+pub(crate) mod direct;
 mod form;
 #[cfg(test)]
 mod hostile;
 mod link;
 mod member;
-mod message;
+pub(crate) mod message;
 mod open;
 pub(crate) mod python;
 mod sharded;

@@ -1,5 +1,7 @@
 //! The Redis adapter with a real Redis: what it does when that fails, and what it speaks.
 
+#[path = "redis/bulk.rs"]
+mod bulk;
 #[path = "redis/cluster.rs"]
 mod cluster;
 #[path = "redis/outage.rs"]

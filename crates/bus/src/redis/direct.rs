@@ -20,7 +20,7 @@ use super::wire::{Wire, refusal};
 const MAX_MOVES: usize = 4;
 
 /// A connection for commands about one key. Commands that fail are not repeated, but for those that another node has to do.
-pub(super) struct Direct {
+pub(crate) struct Direct {
     topology: Topology,
     key: String,
     /// How long answers may take together.
@@ -30,7 +30,7 @@ pub(super) struct Direct {
 
 impl Direct {
     /// Connects, and fails if that is not possible now.
-    pub(super) async fn connect(address: Address, key: &str, patience: Duration) -> RedisResult<Self> {
+    pub(crate) async fn connect(address: Address, key: &str, patience: Duration) -> RedisResult<Self> {
         let mut direct = Self { topology: Topology::new(address), key: key.to_owned(), patience, wire: None };
         direct.wire = Some(direct.dial().await?);
         Ok(direct)
@@ -46,7 +46,7 @@ impl Direct {
 
     /// Sends commands and gives each of their `count` answers to the function. An answer that is an error fails all of
     /// them; then the function may have got some answers, and gets them again if another node had to be asked.
-    pub(super) async fn exchange(
+    pub(crate) async fn exchange(
         &mut self,
         commands: &[u8],
         count: usize,

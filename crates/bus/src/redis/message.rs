@@ -42,7 +42,7 @@ pub(super) mod kind {
 
 /// A message as it is written: its type, and its data as JSON with bytes beside it.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(crate) struct Written {
     pub(super) kind: u64,
     pub(super) data: String,
     attachments: Vec<Bytes>,
@@ -69,7 +69,7 @@ struct Said<'a> {
 }
 
 /// Writes a message; `None` for one that this form has no need of.
-pub(super) fn write(message: &Message) -> Result<Option<Written>, BusError> {
+pub(crate) fn write(message: &Message) -> Result<Option<Written>, BusError> {
     let mut said = Said::default();
     let mut attachments: &[Bytes] = &[];
     let kind = match message {

@@ -6,6 +6,7 @@
 //! ended. What was repeated needlessly is recognised and given once. Requests that are to be answered at once, and their
 //! answers, take the short way of channels, where delivery is at most once.
 
+mod bulk;
 mod emitting;
 pub(super) mod entry;
 mod feed;
@@ -16,6 +17,7 @@ mod patience;
 mod reader;
 mod session;
 mod sessions;
+mod transaction;
 mod trouble;
 mod writer;
 
@@ -40,6 +42,7 @@ use crate::health::{Health, Meter};
 use crate::log::Log;
 use crate::node::NodeId;
 use crate::recovery::{Repeats, TailBounds};
+pub(crate) use bulk::Bulk;
 pub(crate) use emitting::Emitting;
 use feed::{Feed, Member, give};
 use history::History;
