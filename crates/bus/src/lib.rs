@@ -27,6 +27,9 @@ pub use local::{Local, LocalOptions};
 pub use log::{Log, Offset};
 pub use node::NodeId;
 pub use recovery::Recovery;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use redis::fuzzing;
 pub use redis::streams::{Streams, StreamsOptions};
 pub use redis::{Redis, RedisOptions, Sharding};
 pub use target::{Flags, Room, Targets};

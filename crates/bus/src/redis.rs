@@ -9,6 +9,8 @@ mod classic;
 mod connection;
 pub(crate) mod direct;
 mod form;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod hostile;
 mod link;

@@ -32,6 +32,8 @@ use crate::envelope::Message;
 use crate::node::NodeId;
 use crate::target::{Flags, Room, Targets};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use read::read_json;
 pub(super) use read::{ReadSocket, Received, event, read};
 
 /// The type of an event's packet.

@@ -3,9 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::classic::{Place, read};
-use super::sharded::Shards;
-use super::{Sharding, message, python};
+use super::fuzzing;
 use limpet_proto::socketio::msgpack;
 
 /// Any JSON that looks a little like a message.
@@ -60,12 +58,41 @@ fn json() -> impl Strategy<Value = String> {
 }
 
 fn all(bytes: &Bytes) {
-    for place in [Place::Broadcast(None), Place::Broadcast(Some("r")), Place::Request, Place::Response] {
-        read(place, "/", bytes).ok();
+    for place in 0..4 {
+        fuzzing::classic(&[&[place], &bytes[..]].concat());
     }
-    message::read_whole(bytes).ok();
-    python::check(bytes);
-    Shards::new("socket.io", "/", Sharding::Dynamic).read("socket.io#/#r#", "/", bytes, |_| true).ok();
+    fuzzing::sharded(bytes);
+    fuzzing::python(bytes);
+    fuzzing::session(bytes);
+    fuzzing::streams(bytes);
+}
+
+type Look = fn(&[u8]) -> bool;
+
+/// What Node, Python and Redis wrote, which is where fuzzing begins.
+#[test]
+fn what_others_wrote_is_understood() {
+    let kinds: [(&str, Look); 5] = [
+        ("classic", fuzzing::classic),
+        ("sharded", fuzzing::sharded),
+        ("python", fuzzing::python),
+        ("streams", fuzzing::streams),
+        ("session", fuzzing::session),
+    ];
+    let mut wrong = Vec::new();
+    for (kind, read) in kinds {
+        let folder = format!("{}/../../fuzz/seeds/bus_{kind}", env!("CARGO_MANIFEST_DIR"));
+        let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(!files.is_empty());
+        for file in files {
+            // It is no entry.
+            let is_silent = file.ends_with("bus_streams/info");
+            if read(&std::fs::read(&file).unwrap()) == is_silent {
+                wrong.push(file);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 proptest! {

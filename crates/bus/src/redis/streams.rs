@@ -15,7 +15,7 @@ mod log;
 pub(super) mod names;
 mod patience;
 mod reader;
-mod session;
+pub(super) mod session;
 mod sessions;
 mod transaction;
 mod trouble;

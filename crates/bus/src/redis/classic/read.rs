@@ -41,7 +41,7 @@ pub(in crate::redis) fn read(place: Place<'_>, namespace: &str, bytes: &Bytes) -
 }
 
 /// Reads what came by way of the JSON that it stands for.
-pub(super) fn read_json(place: Place<'_>, namespace: &str, bytes: &Bytes) -> Result<Received, BusError> {
+pub(in crate::redis) fn read_json(place: Place<'_>, namespace: &str, bytes: &Bytes) -> Result<Received, BusError> {
     let (text, attachments) = match bytes.first() {
         // A list or map in msgpack never begins so.
         Some(b'{') => (Cow::Borrowed(str::from_utf8(bytes).map_err(malformed)?), Vec::new()),
