@@ -2,6 +2,8 @@
 
 #[path = "redis/cluster.rs"]
 mod cluster;
+#[path = "redis/names.rs"]
+mod names;
 #[path = "redis/outage.rs"]
 mod outage;
 #[path = "redis/places.rs"]

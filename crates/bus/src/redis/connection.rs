@@ -44,8 +44,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// How long whoever asks for peers waits until Redis has confirmed that this node listens.
 const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes what comes on a channel; returns soon.
-pub(super) type Hear = dyn Fn(&str, Bytes) + Send + Sync;
+/// Takes what comes on a channel, and the pattern by which it was found, if one was; returns soon. What several patterns find
+/// comes for each of them.
+pub(super) type Hear = dyn Fn(&str, Option<&str>, Bytes) + Send + Sync;
 
 /// The connections of one process. They end with it, after what waits has left, if that is possible within seconds.
 pub(super) struct Connections {

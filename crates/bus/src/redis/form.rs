@@ -60,6 +60,11 @@ impl Form {
         }
     }
 
+    /// Whether this is the pattern by which a node hears.
+    pub(super) fn has_pattern(&self, pattern: &str) -> bool {
+        matches!(self, Self::Classic { channels, interest: false, .. } if channels.pattern() == pattern)
+    }
+
     pub(super) fn wants_rooms(&self) -> bool {
         match self {
             Self::Classic { interest, .. } => *interest,

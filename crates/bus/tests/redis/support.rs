@@ -35,6 +35,11 @@ impl Ear {
     pub(crate) fn heard(&self) -> Vec<String> {
         self.0.lock().unwrap().iter().filter_map(|envelope| text(&envelope.message)).collect()
     }
+
+    /// How many messages were heard.
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
 }
 
 impl Node {
