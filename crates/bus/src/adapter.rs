@@ -172,7 +172,7 @@ pub enum BusError {
     Closed,
     /// What carries the messages failed.
     #[error("the bus failed: {0}")]
-    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Failed(Box<dyn std::error::Error + Send + Sync>),
     /// The form in which this travels has no such thing.
     #[error("{0}")]
     Unsupported(&'static str),

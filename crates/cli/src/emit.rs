@@ -63,7 +63,7 @@ pub(crate) struct Emit {
     #[arg(long)]
     volatile: bool,
     /// Tell the servers themselves instead of their clients
-    #[arg(long, group = "act", requires = "event")]
+    #[arg(long, group = "act", requires = "event", conflicts_with_all = ["room", "except"])]
     server_side: bool,
     /// Let the sockets join a room instead
     #[arg(long, value_name = "ROOM", group = "act", conflicts_with = "event", allow_hyphen_values = true)]
@@ -88,14 +88,7 @@ pub(crate) struct Emit {
     arguments: Vec<Value>,
 }
 
-/// An event as a line says it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Line {
-    List(Vec<Value>),
-    Object(Detailed),
-}
-
+/// An event as a line says it that is an object.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Detailed {
@@ -192,18 +185,20 @@ fn read(emitter: &Emitter, line: io::Result<String>) -> anyhow::Result<Option<(E
     if line.trim().is_empty() {
         return Ok(None);
     }
-    Ok(Some(match serde_json::from_str(&line)? {
-        Line::List(mut list) => {
-            let Some(Value::String(event)) = list.first_mut().map(Value::take) else {
-                bail!("a list begins with the event's name");
-            };
-            list.remove(0);
-            (emitter.clone(), event, list)
-        }
-        Line::Object(Detailed { event, args, namespace, rooms, except }) => {
-            let emitter = namespace.map_or_else(|| emitter.clone(), |namespace| emitter.of(&namespace));
-            (aim(emitter, &rooms, &except), event, args)
-        }
+    let line = line.trim_start();
+    Ok(Some(if line.starts_with('[') {
+        let mut list: Vec<Value> = serde_json::from_str(line)?;
+        let Some(Value::String(event)) = list.first_mut().map(Value::take) else {
+            bail!("a list begins with the event's name");
+        };
+        list.remove(0);
+        (emitter.clone(), event, list)
+    } else if line.starts_with('{') {
+        let Detailed { event, args, namespace, rooms, except } = serde_json::from_str(line)?;
+        let emitter = namespace.map_or_else(|| emitter.clone(), |namespace| emitter.of(&namespace));
+        (aim(emitter, &rooms, &except), event, args)
+    } else {
+        bail!("a line is a list, [\"event\", argument, …], or an object, {{\"event\": …}}");
     }))
 }
 

@@ -32,7 +32,7 @@ use crate::envelope::Message;
 use crate::node::NodeId;
 use crate::target::{Flags, Room, Targets};
 
-pub(super) use read::{ReadSocket, Received, event, read};
+pub(super) use read::{ReadSocket, Received, event, read, server_event};
 
 /// The type of an event's packet.
 const EVENT: u64 = 2;

@@ -82,7 +82,15 @@ impl ReadPacket<'_> {
     }
 }
 
+/// Takes the arguments of an event for clients: those whom it would make close their connection do not get it.
 pub(in crate::redis) fn event(data: &RawValue, attachments: Vec<Bytes>) -> Result<Arguments, BusError> {
+    let arguments = Arguments::from_raw(data, attachments).map_err(malformed)?;
+    arguments.check_event().map_err(malformed)?;
+    Ok(arguments)
+}
+
+/// Takes the arguments of an event for servers, which may have any name.
+pub(in crate::redis) fn server_event(data: &RawValue, attachments: Vec<Bytes>) -> Result<Arguments, BusError> {
     let arguments = Arguments::from_raw(data, attachments).map_err(malformed)?;
     if arguments.is_empty() {
         return Err(malformed("an event has a name"));
@@ -133,7 +141,7 @@ fn request(namespace: &str, request: Request<'_>, attachments: Vec<Bytes>) -> Re
         kind::DISCONNECT => Message::Disconnect { targets: meant(sid, opts)?, close: close == Some(true) },
         kind::FETCH => Message::Fetch { targets: meant(None, opts)?, request: id.ok_or_else(wanted)? },
         kind::SERVER_SIDE_EMIT => {
-            Message::ServerSideEmit { arguments: event(data.ok_or_else(wanted)?, attachments)?, request: id }
+            Message::ServerSideEmit { arguments: server_event(data.ok_or_else(wanted)?, attachments)?, request: id }
         }
         kind::BROADCAST => {
             let arguments = packet.ok_or_else(wanted)?.event(namespace, attachments)?;
