@@ -182,8 +182,12 @@ impl Writing {
                     outage.end();
                     return Ok(last.unwrap_or(before));
                 }
-                Err(error) if is_final(&error) => return Err(error),
-                Err(error) => outage.begin(&error),
+                Err(error) => {
+                    outage.begin(&error);
+                    if is_final(&error) {
+                        return Err(error);
+                    }
+                }
             }
             again = Some(before);
             sleep(pause).await;
