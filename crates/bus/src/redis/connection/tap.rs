@@ -13,6 +13,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use super::Hear;
 use crate::redis::open::Duplex;
 
+/// How many messages are taken before others on the same thread have their turn: clients, and what is published.
+const TURN: usize = 256;
+
 /// A stream out of which what was published is taken.
 pub(super) struct Tap {
     stream: Box<dyn Duplex>,
@@ -31,6 +34,7 @@ impl Tap {
 impl AsyncRead for Tap {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { stream, reader, rest, hear } = self.get_mut();
+        let mut heard = 0;
         loop {
             if !rest.is_empty() {
                 let len = rest.len().min(out.remaining());
@@ -41,8 +45,15 @@ impl AsyncRead for Tap {
             if reader.poll_frame().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
                 let frame = reader.frame();
                 match message(&frame) {
-                    Some((channel, pattern, bytes)) => hear(channel, pattern, bytes),
+                    Some((channel, pattern, bytes)) => {
+                        hear(channel, pattern, bytes);
+                        heard += 1;
+                    }
                     None => rest.extend_from_slice(frame.bytes()),
+                }
+                if heard == TURN && rest.is_empty() {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 continue;
             }
