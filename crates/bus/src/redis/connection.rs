@@ -25,6 +25,7 @@ use super::ask::Ask;
 use super::open::{Address, Kept};
 use crate::adapter::BusError;
 use crate::health::{Health, Meter};
+use crate::node::NodeId;
 use publisher::Queue;
 pub(super) use publisher::{Bounds, Published};
 pub(super) use topology::{To, Topology};
@@ -110,6 +111,24 @@ impl Connections {
         Ok(count)
     }
 
+    /// Returns the channels that somebody listens to and that match a pattern, on all nodes of a cluster.
+    pub(super) async fn channels(&self, pattern: &str, how: How) -> Result<Vec<String>, BusError> {
+        let mut question = cmd("PUBSUB");
+        question.arg(if how == How::Shard { "SHARDCHANNELS" } else { "CHANNELS" }).arg(pattern);
+        let channels: Vec<Vec<u8>> = self.questions.clone().ask(&question).await.map_err(failed)?;
+        Ok(channels.into_iter().filter_map(|channel| String::from_utf8(channel).ok()).collect())
+    }
+
+    /// Returns the nodes that listen to channels of their own: their names stand between `before` and a `#`.
+    pub(super) async fn names(&self, before: &str, how: How, own: &NodeId) -> Result<Vec<NodeId>, BusError> {
+        let channels = self.channels(&format!("{}?*#", escaped(before)), how).await?;
+        let name = |channel: &String| channel.strip_prefix(before)?.strip_suffix('#').map(NodeId::from);
+        let mut names: Vec<_> = channels.iter().filter_map(name).filter(|name| name != own).collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
     pub(super) fn health(&self) -> Health {
         self.meter.health(self.queue.len() as u64)
     }
@@ -119,6 +138,18 @@ impl Drop for Connections {
     fn drop(&mut self) {
         self.listening.abort();
     }
+}
+
+/// Returns the pattern that matches this text alone.
+pub(super) fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for char in text.chars() {
+        if matches!(char, '*' | '?' | '[' | ']' | '^' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(char);
+    }
+    pattern
 }
 
 fn failed(error: RedisError) -> BusError {

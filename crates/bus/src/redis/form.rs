@@ -91,6 +91,21 @@ impl Form {
         }
     }
 
+    /// With what the channels begin that nodes have for themselves, and how they are listened to. Whether a channel is a node's
+    /// or a room's is told by the name, which is 16 hexadecimal digits if it is a node's.
+    pub(super) fn own_channels(&self) -> (&str, How) {
+        match self {
+            Self::Classic { channels, .. } => (channels.response(), How::Channel),
+            Self::Sharded(shards) => (shards.main(), How::Shard),
+        }
+    }
+
+    /// Whether this may be the name of a node, and not of a room that has a channel of the same form.
+    pub(super) fn is_name(&self, name: &str) -> bool {
+        let is_hex = || name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        matches!(self, Self::Classic { .. }) || is_hex()
+    }
+
     /// Writes a message to the others, or an answer to a node. `None` for one that the form has no need of.
     pub(super) fn write(
         &self,

@@ -312,6 +312,15 @@ impl Link for StreamsLink {
         .boxed()
     }
 
+    fn names(&self) -> BoxFuture<'_, Result<Vec<NodeId>, BusError>> {
+        async {
+            let Shared { options, streams, channels, .. } = &*self.shared;
+            let before = streams.names.public(&self.member.namespace);
+            channels.names(&before, options.how(), &self.member.node).await
+        }
+        .boxed()
+    }
+
     fn close(&self) {
         let Shared { streams, channels, .. } = &*self.shared;
         if streams.feed(&self.member.namespace).leave(&self.member).is_some() {

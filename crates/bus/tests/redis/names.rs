@@ -1,11 +1,12 @@
 //! Keys and namespaces may have any name, also one with the mark that separates names in channels.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use limpet_bus::{Adapter, NodeId, Redis as Bus, RedisOptions, Sharding, Streams, StreamsOptions, To};
 use limpet_testkit::redis::Redis;
 
-use crate::support::{Ear, event, until};
+use crate::support::{Ear, PATIENCE, event, until};
 
 /// Namespaces of which the channels of one may look like those of rooms in another.
 const NAMESPACES: [&str; 4] = ["/", "/a", "/a#b", "/a#"];
@@ -32,8 +33,25 @@ async fn reach_each_other(ours: impl Adapter, theirs: impl Adapter) {
     }
 }
 
+/// Those who listen are named, and nobody else.
+async fn are_named(first: &dyn Adapter, second: &dyn Adapter) {
+    let (ids, ear) = ([NodeId::random(), NodeId::random()], Arc::new(Ear::default()));
+    let links = [first.join("/", ids[0].clone(), ear.clone()), second.join("/", ids[1].clone(), ear.clone())];
+    let [first, second] = links.map(Result::unwrap);
+    first.room(&"room".into(), limpet_bus::RoomKind::Public, true);
+    until_two(&*first).await;
+    until_two(&*second).await;
+    assert_eq!(first.names().await.unwrap(), [ids[1].clone()]);
+    assert_eq!(second.names().await.unwrap(), [ids[0].clone()]);
+    first.close();
+    second.close();
+}
+
 async fn until_two(link: &dyn limpet_bus::Link) {
-    while link.peers().await.unwrap() != limpet_bus::Peers::Count(1) {}
+    let end = Instant::now() + PATIENCE;
+    while link.peers().await.unwrap() != limpet_bus::Peers::Count(1) {
+        assert!(Instant::now() < end, "they do not find each other");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,6 +63,7 @@ async fn on_channels() {
             (options.key, options.sharded, options.interest) = (key.to_owned(), sharded, interest);
             let ours = Bus::connect_with(&redis.url(), options.clone()).await.unwrap();
             let theirs = Bus::connect_with(&redis.url(), options).await.unwrap();
+            are_named(&ours, &theirs).await;
             reach_each_other(ours, theirs).await;
         }
     }
@@ -57,5 +76,6 @@ async fn on_streams() {
     options.channel_prefix = "my#key".to_owned();
     let ours = Streams::connect_with(&redis.url(), options.clone()).await.unwrap();
     let theirs = Streams::connect_with(&redis.url(), options).await.unwrap();
+    are_named(&ours, &theirs).await;
     reach_each_other(ours, theirs).await;
 }

@@ -9,7 +9,7 @@ use limpet_proto::socketio::arguments::Arguments;
 use limpet_testkit::raw::RawClient;
 
 /// How long something may take that happens by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One namespace of one node.
 pub(crate) struct Node {

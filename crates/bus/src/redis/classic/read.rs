@@ -159,6 +159,8 @@ fn request(namespace: &str, request: Request<'_>, attachments: Vec<Bytes>) -> Re
 struct Response<'a> {
     #[serde(rename = "requestId")]
     request_id: RequestId,
+    /// Who answers, if they say so.
+    uid: Option<NodeId>,
     #[serde(rename = "type")]
     kind: Option<u64>,
     #[serde(rename = "clientCount")]
@@ -198,9 +200,9 @@ impl From<ReadSocket> for SocketInfo {
     }
 }
 
-/// Reads an answer. Who answers is not said.
+/// Reads an answer.
 fn response(response: Response<'_>, attachments: Vec<Bytes>) -> Result<Received, BusError> {
-    let Response { request_id: request, kind, client_count, data, packet, sockets, rooms } = response;
+    let Response { request_id: request, uid, kind, client_count, data, packet, sockets, rooms } = response;
     let values = |value: Option<&RawValue>| {
         let text = format!("[{}]", value.map_or("null", RawValue::get));
         Arguments::from_parts(text, attachments).map_err(malformed)
@@ -219,5 +221,5 @@ fn response(response: Response<'_>, attachments: Vec<Bytes>) -> Result<Received,
         (None, None, Some(rooms)) => Message::Rooms { request, rooms: rooms.into_iter().map(Room::from).collect() },
         (None, None, None) => return Ok(Received::Nothing),
     };
-    Ok(Received::Message(None, message))
+    Ok(Received::Message(uid, message))
 }
