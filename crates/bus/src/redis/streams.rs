@@ -235,7 +235,7 @@ impl Adapter for Streams {
         let time = retention.saturating_add(retention / 2);
         let bounds = TailBounds { time, entries, bytes: options.max_remembered_bytes };
         streams.feeds.iter().for_each(|feed| feed.remember(bounds));
-        let history = History { connection: keeping.clone(), meter: streams.meter.clone() };
+        let history = History::new(keeping.clone(), streams.meter.clone());
         let prefix = options.session_prefix.as_str().into();
         let sessions = Sessions { connection: keeping.clone(), prefix, retention };
         Some(Arc::new(StreamsLog { streams: streams.clone(), history, sessions }))
