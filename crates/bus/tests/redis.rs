@@ -10,6 +10,8 @@ mod outage;
 mod places;
 #[path = "redis/python.rs"]
 mod python;
+#[path = "redis/rights.rs"]
+mod rights;
 #[path = "redis/rooms.rs"]
 mod rooms;
 #[path = "redis/secure.rs"]
