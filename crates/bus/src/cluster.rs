@@ -3,7 +3,7 @@
 //! One cluster is one namespace on one node. What concerns sockets is done by [`Sockets`], for this node and for others in
 //! the same way. An answer counts once for each node; who did not ask, or has stopped waiting, drops it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -36,6 +36,9 @@ pub use sockets::{OnAck, Sockets};
 /// How long an acknowledgement for another node is passed on, when that node does not say how long it waits.
 const PASS_ON: Duration = Duration::from_secs(60);
 
+/// How many names of nodes that have answered are kept before all are forgotten.
+const MAX_KNOWN: usize = 1024;
+
 /// How long it may take to find out who did not answer.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -56,6 +59,8 @@ pub struct Cluster {
     requests: Requests,
     /// Whose acknowledgements are passed on to another node, until when.
     passed_on: Mutex<VecDeque<(Instant, Arc<OnAck>)>>,
+    /// Who has answered by name.
+    known: Mutex<HashSet<NodeId>>,
 }
 
 /// How a node gets on with the others.
@@ -80,6 +85,7 @@ impl Cluster {
             sockets,
             requests: Requests::default(),
             passed_on: Mutex::default(),
+            known: Mutex::default(),
         })
     }
 
@@ -310,18 +316,32 @@ impl Cluster {
     /// Returns who did not answer, by name as far as that can be found out.
     async fn missing(&self, request: &Request) -> Missing {
         let mut missing = request.missing();
+        self.remember(request);
         if missing.unnamed > 0
             && let Some(link) = self.link.get()
             && let Ok(Ok(names)) = tokio::time::timeout(NAMES_TIMEOUT, link.names()).await
         {
-            let silent: Vec<_> = names.into_iter().filter(|node| !request.has_answered(node)).collect();
-            // With more of them, some have answered without a name.
+            let mut silent: Vec<_> = names.into_iter().filter(|node| !request.has_answered(node)).collect();
+            if silent.len() > missing.unnamed {
+                // Some have answered without a name. Those who have given theirs before are not among them.
+                let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                silent.retain(|node| known.contains(node));
+            }
             if silent.len() <= missing.unnamed {
                 missing.unnamed -= silent.len();
                 missing.nodes.extend(silent);
             }
         }
         missing
+    }
+
+    /// Notes who has answered, by name if they give one.
+    fn remember(&self, request: &Request) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() > MAX_KNOWN {
+            known.clear();
+        }
+        known.extend(request.answered().iter().filter(|node| !node.is_nameless()).cloned());
     }
 
     async fn peers(&self) -> (Peers, Option<BusError>) {

@@ -115,6 +115,11 @@ impl Request {
         self.answered.contains(node)
     }
 
+    /// Who has answered, if only the number of peers was known.
+    pub(super) fn answered(&self) -> &[NodeId] {
+        &self.answered
+    }
+
     pub(super) fn missing(&self) -> Missing {
         match &self.peers {
             Peers::Known(nodes) => Missing { nodes: nodes.clone(), unnamed: 0 },

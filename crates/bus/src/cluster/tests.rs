@@ -257,6 +257,18 @@ async fn who_does_not_answer_is_named_if_that_is_certain() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_answered_by_name_before_is_named_beside_others_who_do_not() {
+    let bus = Lossy { bus: Local::new(), mute: "", is_counting: true, named: &["b", "nameless"] };
+    let (first, _a) = member(&bus, "a", Node::default());
+    let (_second, _b) = member(&bus, "b", Node::default());
+    assert!(first.fetch(Targets::all(), QUIET).await.missing.is_empty());
+    let request = first.requests.begin("q".into(), Kind::Fetch(Vec::new()), Peers::Count(2));
+    first.requests.with("q", |request| request.fetched(&"answer 0".into(), Vec::new()));
+    let request = request.give_up();
+    assert_eq!(first.missing(&request).await, Missing { nodes: vec!["b".into()], unnamed: 0 });
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_other_nodes_wait_for_is_bounded() {
     let bus = Local::new();
     let (first, _a) = member(&bus, "a", Node::default());

@@ -120,7 +120,7 @@ impl Member {
         }
         let node = node.unwrap_or_else(|| match is_answer {
             // An answer counts once for each that comes.
-            true => format!("answer {}", self.answers.fetch_add(1, Ordering::Relaxed)).into(),
+            true => NodeId::nameless(self.answers.fetch_add(1, Ordering::Relaxed)),
             false => "emitter".into(),
         });
         self.take(node, message);

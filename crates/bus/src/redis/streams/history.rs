@@ -14,11 +14,12 @@ use crate::envelope::Message;
 use crate::health::Meter;
 use crate::log::{Entry, Offset, Stretch};
 use crate::recovery::Repeats;
+use crate::target::Room;
 
 /// How many entries are read in one go.
 const PAGE: u64 = 250;
 
-/// How many bytes of events are read for one client; one that has missed more, whoever they were for, gets a fresh session.
+/// How many bytes of events are read for one client; one that has missed more gets a fresh session.
 const MAX_BYTES: usize = 128 * 1024 * 1024;
 
 /// For how many clients is read at a time. The others wait.
@@ -40,11 +41,13 @@ impl History {
         Self { connection, meter, turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// Reads the broadcasts of a namespace behind `after`, up to and with `upto`.
+    /// Reads the broadcasts of a namespace behind `after`, up to and with `upto`: all, or those alone that are for somebody in
+    /// these rooms.
     pub(super) async fn read(
         &self,
         stream: &str,
         namespace: &str,
+        rooms: Option<&[Room]>,
         after: Offset,
         upto: Offset,
     ) -> Result<Stretch, BusError> {
@@ -79,8 +82,12 @@ impl History {
                     }
                 }
                 if raw.is_broadcast() && raw.namespace() == namespace {
-                    bytes += raw.len();
-                    found.entries.extend(self.broadcast(raw));
+                    let len = raw.len();
+                    let is_for = |entry: &Entry| rooms.is_none_or(|rooms| entry.is_for(rooms));
+                    if let Some(entry) = self.broadcast(raw).filter(is_for) {
+                        bytes += len;
+                        found.entries.push(entry);
+                    }
                 }
             }
             found.is_whole &= bytes <= MAX_BYTES;

@@ -12,6 +12,7 @@ use super::sessions::Sessions;
 use crate::adapter::BusError;
 use crate::log::{Adopted, Hold, Lease, Log, Offset, Refreshed, Session, Stretch};
 use crate::node::NodeId;
+use crate::target::Room;
 
 /// The log of the streams.
 pub(super) struct StreamsLog {
@@ -20,8 +21,15 @@ pub(super) struct StreamsLog {
     pub(super) sessions: Sessions,
 }
 
-impl Log for StreamsLog {
-    fn read(&self, namespace: &str, after: Offset, upto: Offset) -> BoxFuture<'_, Result<Stretch, BusError>> {
+impl StreamsLog {
+    /// Reads the broadcasts of a stretch, or those alone that are for somebody in these rooms.
+    fn stretch<'a>(
+        &'a self,
+        namespace: &str,
+        rooms: Option<&'a [Room]>,
+        after: Offset,
+        upto: Offset,
+    ) -> BoxFuture<'a, Result<Stretch, BusError>> {
         let (stream, namespace) = (self.streams.names.stream(namespace), namespace.to_owned());
         async move {
             let feed = self.streams.feed(&namespace);
@@ -32,12 +40,29 @@ impl Log for StreamsLog {
             if !feed.is_sound(after) {
                 return nothing(false);
             }
-            if let Some(stretch) = feed.recall(&namespace, after, upto) {
+            if let Some(mut stretch) = feed.recall(&namespace, after, upto) {
+                stretch.entries.retain(|entry| rooms.is_none_or(|rooms| entry.is_for(rooms)));
                 return Ok(stretch);
             }
-            self.history.read(&stream, &namespace, after, upto).await
+            self.history.read(&stream, &namespace, rooms, after, upto).await
         }
         .boxed()
+    }
+}
+
+impl Log for StreamsLog {
+    fn read(&self, namespace: &str, after: Offset, upto: Offset) -> BoxFuture<'_, Result<Stretch, BusError>> {
+        self.stretch(namespace, None, after, upto)
+    }
+
+    fn read_for<'a>(
+        &'a self,
+        namespace: &str,
+        rooms: &'a [Room],
+        after: Offset,
+        upto: Offset,
+    ) -> BoxFuture<'a, Result<Stretch, BusError>> {
+        self.stretch(namespace, Some(rooms), after, upto)
     }
 
     fn save(&self, namespace: &str, session: &Session, lease: &Lease) -> BoxFuture<'_, Result<Hold, BusError>> {
