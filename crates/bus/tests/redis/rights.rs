@@ -107,6 +107,19 @@ async fn of_nodes_that_share_streams() {
     user(&redis, &rights);
     links[0].publish_confirmed(To::All, event("event 4", &[])).await.unwrap();
     until(|| a.health().is_ok()).await;
+
+    // So does one that may not keep sessions. Its clients need not wait for what will not be.
+    let lease = Lease { node: "b".into(), epoch: 1 };
+    log.save("/", &session, &lease).await.unwrap();
+    rights.retain(|right| right != "+evalsha");
+    user(&redis, &rights);
+    assert!(log.save("/", &session, &lease).await.is_err());
+    assert!(a.health().to_string().contains("evalsha"), "{}", a.health());
+    assert!(log.adopt("/", "secret", &"c".into()).await.unwrap().is_none());
+    rights.push("+evalsha".to_owned());
+    user(&redis, &rights);
+    log.save("/", &session, &lease).await.unwrap();
+    assert!(a.health().is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,11 +8,14 @@ use futures_util::future::BoxFuture;
 
 use super::StreamSet;
 use super::history::History;
-use super::sessions::Sessions;
+use super::sessions::{Sessions, Unkept};
 use crate::adapter::BusError;
 use crate::log::{Adopted, Hold, Lease, Log, Offset, Refreshed, Session, Stretch};
 use crate::node::NodeId;
 use crate::target::Room;
+
+/// What it is called in the log.
+const PART: &str = "keeping of sessions";
 
 /// The log of the streams.
 pub(super) struct StreamsLog {
@@ -22,6 +25,15 @@ pub(super) struct StreamsLog {
 }
 
 impl StreamsLog {
+    /// Lets the health of the node show whether sessions can be kept.
+    fn note<T>(&self, kept: Result<T, BusError>) -> Result<T, BusError> {
+        match &kept {
+            Ok(_) => self.streams.meter.end(PART),
+            Err(error) => self.streams.meter.begin(PART, error),
+        }
+        kept
+    }
+
     /// Reads the broadcasts of a stretch, or those alone that are for somebody in these rooms.
     fn stretch<'a>(
         &'a self,
@@ -67,12 +79,23 @@ impl Log for StreamsLog {
 
     fn save(&self, namespace: &str, session: &Session, lease: &Lease) -> BoxFuture<'_, Result<Hold, BusError>> {
         let (namespace, session, lease) = (namespace.to_owned(), session.clone(), lease.clone());
-        async move { self.sessions.save(&namespace, &session, &lease).await }.boxed()
+        async move { self.note(self.sessions.save(&namespace, &session, &lease).await) }.boxed()
     }
 
     fn adopt(&self, namespace: &str, secret: &str, node: &NodeId) -> BoxFuture<'_, Result<Option<Adopted>, BusError>> {
         let (namespace, secret, node) = (namespace.to_owned(), secret.to_owned(), node.clone());
-        async move { self.sessions.adopt(&namespace, &secret, &node).await }.boxed()
+        async move {
+            match self.sessions.adopt(&namespace, &secret, &node).await {
+                // It would not help to wait for it.
+                Err(Unkept::Refused(error)) => {
+                    tracing::error!(namespace, %error, "Redis does not give a session: its client gets a fresh one");
+                    Ok(None)
+                }
+                Err(Unkept::Failed(error)) => self.note(Err(error)),
+                Ok(adopted) => Ok(adopted),
+            }
+        }
+        .boxed()
     }
 
     fn refresh(
@@ -81,7 +104,7 @@ impl Log for StreamsLog {
         sessions: &[(Arc<str>, Lease)],
     ) -> BoxFuture<'_, Result<Vec<Refreshed>, BusError>> {
         let sessions = sessions.to_vec();
-        async move { self.sessions.refresh(sessions).await }.boxed()
+        async move { self.note(self.sessions.refresh(sessions).await) }.boxed()
     }
 
     fn forget(&self, _namespace: &str, secret: &str, lease: &Lease) -> BoxFuture<'_, Result<(), BusError>> {

@@ -252,7 +252,7 @@ fn place(frame: &Frame<'_>) -> RedisResult<Option<Offset>> {
 }
 
 /// Says whether Redis will not take it later either.
-fn is_final(error: &RedisError) -> bool {
+pub(super) fn is_final(error: &RedisError) -> bool {
     let errors = error.clone().into_server_errors();
     errors.is_some_and(|errors| errors.iter().any(|(_, error)| FINAL.contains(&error.code())))
 }
