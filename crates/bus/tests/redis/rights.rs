@@ -122,6 +122,19 @@ async fn of_nodes_that_share_streams() {
     assert!(a.health().is_ok());
 }
 
+/// A Redis that asks nobody for a password gives no stranger the rights of its default user.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_nobody_else() {
+    let redis = Redis::start().unwrap();
+    let connect = async |user: &str| Emitter::connect(&format!("redis://{user}@{}", redis.address)).await;
+    let error = connect("ada").await.map(drop).unwrap_err().to_string();
+    assert!(error.contains("WRONGPASS"), "{error}");
+    let answer = ask(&redis, &[b"ACL", b"SETUSER", b"ada", b"on", b"nopass", b"+hello", b"+client"]);
+    assert!(answer.starts_with("+OK"), "{answer}");
+    let refused = connect("ada").await.unwrap().emit("hi", ()).await.unwrap_err().to_string();
+    assert!(refused.contains("publish"), "{refused}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_emitters() {
     let redis = Redis::start().unwrap();
