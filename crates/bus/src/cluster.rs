@@ -40,7 +40,7 @@ const PASS_ON: Duration = Duration::from_secs(60);
 const MAX_KNOWN: usize = 1024;
 
 /// How long it may take to find out who did not answer.
-const NAMES_TIMEOUT: Duration = Duration::from_secs(1);
+const NAMES_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// For how many requests of other nodes acknowledgements are passed on; with more, for the latest. About 200 bytes for each.
 const MAX_PASSED_ON: usize = 10_000;
