@@ -62,7 +62,9 @@ impl Direct {
     ) -> RedisResult<()> {
         let mut asks = false;
         for _ in 0..MAX_MOVES {
-            let mut wire = match self.wire.take() {
+            // One that was closed while nobody used it has lost nothing.
+            let kept = self.wire.take().and_then(|mut wire| (!wire.is_closed()).then_some(wire));
+            let mut wire = match kept {
                 Some(wire) => wire,
                 None => self.dial().await?,
             };

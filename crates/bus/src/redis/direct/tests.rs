@@ -46,6 +46,9 @@ async fn cluster(answer: fn(usize, &str, usize, u16) -> String) -> (Address, See
                                 }
                             };
                             stream.write_all(said.as_bytes()).await.unwrap();
+                            if command == "QUIT" {
+                                return;
+                            }
                         }
                     }
                 });
@@ -120,6 +123,20 @@ async fn a_word_of_redis_keeps_the_connection_and_nonsense_does_not() {
     }
     assert_eq!(codes, [Err(Some("WRONGTYPE".to_owned())), Err(None), Ok("OK".to_owned())]);
     assert_eq!(commands(&seen).len(), 3);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_costs_no_command() {
+    let (address, _) = cluster(|_, _, _, _| "+OK\r\n".to_owned()).await;
+    let mut direct = direct(address).await;
+    direct.ask::<()>(&cmd("QUIT")).await.unwrap();
+    let is_closed = async {
+        while !direct.wire.as_mut().unwrap().is_closed() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), is_closed).await.unwrap();
+    direct.ask::<()>(cmd("GET").arg("key")).await.unwrap();
 }
 
 #[tokio::test]
