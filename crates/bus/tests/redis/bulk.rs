@@ -58,13 +58,14 @@ async fn the_event_that_redis_refuses_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_breaks_is_told_of_and_made_anew() {
-    let redis = Redis::start().unwrap();
-    let node = Node::join(&redis.url(), RedisOptions::default()).await;
+    let mut redis = Redis::start().unwrap();
     let emitter = Emitter::connect(&redis.url()).await.unwrap();
     let mut bulk = emitter.bulk().await.unwrap();
-    ask(&redis, &[b"CLIENT", b"KILL", b"TYPE", b"normal"]);
+    redis.process.kill().unwrap();
     bulk.add(&emitter, "lost", ()).unwrap();
     assert_eq!(bulk.send().await.unwrap_err().index, 0);
+    redis.start_again().unwrap();
+    let node = Node::join(&redis.url(), RedisOptions::default()).await;
     bulk.add(&emitter, "event 0", ()).unwrap();
     bulk.send().await.unwrap();
     node.hears(&names(1)).await;

@@ -20,7 +20,7 @@ async fn broken_connections_lose_and_double_nothing() {
     let (over, mut is_over) = tokio::sync::oneshot::channel();
     let trouble = async {
         while is_over.try_recv().is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
             raw.ask::<u64>("CLIENT KILL TYPE normal SKIPME yes").await;
         }
     };
