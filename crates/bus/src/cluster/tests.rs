@@ -5,7 +5,10 @@ use futures_util::future::BoxFuture;
 use serde_json::json;
 
 use super::*;
+use crate::adapter::Receiver;
+use crate::envelope::Envelope;
 use crate::local::Local;
+use crate::recovery::Stamp;
 
 /// The sockets of a node, as far as tests look at them.
 #[derive(Default)]
