@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use limpet_testkit::conformance::{Maker, Subject};
 use limpet_testkit::listener::Listener;
 use limpet_testkit::peers;
+use limpet_testkit::raw::RawClient;
 use limpet_testkit::redis::Redis;
 use serde_json::json;
 
@@ -16,7 +17,7 @@ const REQUESTS: &str = "socket.io-request#/other#";
 /// Runs `limpet emit` to its end.
 fn emit(redis: &Redis, arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_limpet"));
-    command.args(["emit", "--bus", &redis.url()]).args(arguments);
+    command.arg("emit").env("LIMPET_BUS", redis.url()).args(arguments);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("limpet starts");
     child.stdin.take().expect("a pipe").write_all(input.as_bytes()).ok();
@@ -117,6 +118,23 @@ fn lines_are_emitted_in_their_order() {
 }
 
 #[test]
+fn the_line_that_redis_refuses_is_named() {
+    let redis = Redis::start().unwrap();
+    let mut admin = RawClient::connect(redis.address).unwrap();
+    admin.send(b"ACL SETUSER ada on >p resetchannels &socket.io#/#a# ~* +@all\r\nQUIT\r\n").unwrap();
+    assert_eq!(admin.read_to_end().unwrap(), b"+OK\r\n+OK\r\n");
+    let to = |room| format!("{{\"event\":\"n\",\"rooms\":[\"{room}\"]}}\n");
+    let lines = format!("{}\n{}{}{}", to("a").repeat(1000), to("a"), to("b"), to("a"));
+    let ada = format!("redis://ada:p@{}", redis.address);
+    let output = emit(&redis, &["--bus", &ada, "--lines"], &lines);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("line 1003: ") && said.contains("permissions"), "{said}");
+    // The last line needs no end.
+    let output = emit(&redis, &["--bus", &ada, "--lines"], to("a").trim_end());
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
 fn clients_of_python_hear_it() {
     let redis = Redis::start().unwrap();
     let server = peers::flask_server("webapp-1", &redis.url()).unwrap();
@@ -151,6 +169,14 @@ fn what_is_wrong_is_said() {
     assert!(code == Some(2) && text.contains("EVENT"), "{text}");
     let (code, text) = said(&["hi"]);
     assert!(code == Some(0) && text.contains("nobody listens"), "{text}");
+    let (code, text) = said(&["disconnect"]);
+    assert!(code == Some(1) && text.contains("may not be named connect"), "{text}");
+    let (code, text) = said(&["--server-side", "--room", "x", "hi"]);
+    assert!(code == Some(2) && text.contains("cannot be used with"), "{text}");
+    for (line, expected) in [("5", "line 1: a line is a list"), ("{}", "line 1: missing field `event`")] {
+        let text = String::from_utf8_lossy(&emit(&redis, &["--lines"], line).stderr).into_owned();
+        assert!(text.contains(expected), "{text}");
+    }
     let (code, text) = said(&["--python", "--join", "x"]);
     assert!(code == Some(1) && text.contains("single sockets"), "{text}");
     let gone = Command::new(env!("CARGO_BIN_EXE_limpet"))
@@ -158,5 +184,6 @@ fn what_is_wrong_is_said() {
         .output()
         .unwrap();
     assert_eq!(gone.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&gone.stderr).contains("the bus failed"), "{gone:?}");
+    let text = String::from_utf8_lossy(&gone.stderr);
+    assert!(text.contains("the bus failed") && text.matches("refused").count() == 1, "{text}");
 }

@@ -1,6 +1,6 @@
 // The application of `limpet-bench bus` on Node's socket.io with ws, default options.
 //
-// node bus.js redis|streams|recovery REDIS_URL prints `listening PORT`. `join` (room) is acknowledged; `say` (room, texts) becomes
+// node bus.js redis|sharded|streams|recovery REDIS_URL prints `listening PORT`. `join` (room) is acknowledged; `say` (room, texts) becomes
 // an event `news` for the room with each text, and is acknowledged.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 const require = createRequire(new URL("../../../tests/peers/node/package.json", import.meta.url));
 const { Server } = require("socket.io");
 const { createClient } = require("redis");
-const { createAdapter } = require("@socket.io/redis-adapter");
+const { createAdapter, createShardedAdapter } = require("@socket.io/redis-adapter");
 const { createAdapter: createStreamsAdapter } = require("@socket.io/redis-streams-adapter");
 
 const [bus, url] = process.argv.slice(2);
@@ -22,10 +22,10 @@ if (bus === "--version") {
 const publisher = createClient({ url });
 await publisher.connect();
 let adapter;
-if (bus === "redis") {
+if (bus === "redis" || bus === "sharded") {
   const subscriber = publisher.duplicate();
   await subscriber.connect();
-  adapter = createAdapter(publisher, subscriber);
+  adapter = (bus === "redis" ? createAdapter : createShardedAdapter)(publisher, subscriber);
 } else {
   adapter = createStreamsAdapter(publisher);
 }

@@ -3,11 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::rounds::Work;
+
 /// A library and what joins its nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Candidate {
     /// Node's socket.io with its redis adapter.
     NodeRedis,
+    /// Node's socket.io with its sharded redis adapter.
+    NodeSharded,
     /// Node's socket.io with its streams adapter.
     NodeStreams,
     /// The same, with connection state recovery.
@@ -16,6 +20,8 @@ pub(crate) enum Candidate {
     Socketioxide,
     /// Limpet, as Node's redis adapter.
     LimpetRedis,
+    /// Limpet, as Node's sharded redis adapter.
+    LimpetSharded,
     /// Limpet, as Node's streams adapter.
     LimpetStreams,
     /// The same, with recovery.
@@ -24,12 +30,14 @@ pub(crate) enum Candidate {
 
 impl Candidate {
     /// In the order of the table.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::NodeRedis,
+        Self::NodeSharded,
         Self::NodeStreams,
         Self::NodeRecovery,
         Self::Socketioxide,
         Self::LimpetRedis,
+        Self::LimpetSharded,
         Self::LimpetStreams,
         Self::LimpetRecovery,
     ];
@@ -38,10 +46,12 @@ impl Candidate {
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::NodeRedis => "Node, redis",
+            Self::NodeSharded => "Node, sharded",
             Self::NodeStreams => "Node, streams",
             Self::NodeRecovery => "Node, recovery",
             Self::Socketioxide => "socketioxide",
             Self::LimpetRedis => "Limpet, redis",
+            Self::LimpetSharded => "Limpet, sharded",
             Self::LimpetStreams => "Limpet, streams",
             Self::LimpetRecovery => "Limpet, recovery",
         }
@@ -51,8 +61,19 @@ impl Candidate {
     fn bus(self) -> &'static str {
         match self {
             Self::NodeRedis | Self::LimpetRedis | Self::Socketioxide => "redis",
+            Self::NodeSharded | Self::LimpetSharded => "sharded",
             Self::NodeStreams | Self::LimpetStreams => "streams",
             Self::NodeRecovery | Self::LimpetRecovery => "recovery",
+        }
+    }
+
+    /// Whether it takes part in a work.
+    pub(super) fn does(self, work: Work) -> bool {
+        match work {
+            // One of each kind is enough: an event alone costs what waking up costs, whatever the channel is called.
+            Work::Single => !matches!(self, Self::NodeSharded | Self::LimpetSharded),
+            Work::Emitter => matches!(self, Self::NodeRedis | Self::LimpetRedis),
+            Work::Most | Work::Fixed | Work::Elsewhere => true,
         }
     }
 
@@ -61,6 +82,7 @@ impl Candidate {
         const NODE: Option<f64> = Some(0.25);
         match self {
             Self::LimpetRedis => &[(Self::NodeRedis, NODE), (Self::Socketioxide, None)],
+            Self::LimpetSharded => &[(Self::NodeSharded, NODE)],
             Self::LimpetStreams => &[(Self::NodeStreams, NODE)],
             Self::LimpetRecovery => &[(Self::NodeRecovery, NODE), (Self::LimpetStreams, Some(1.3))],
             _ => &[],
@@ -84,7 +106,9 @@ impl Programs {
     /// The binary or the script of a candidate.
     pub(super) fn file(&self, candidate: Candidate) -> PathBuf {
         match candidate {
-            Candidate::NodeRedis | Candidate::NodeStreams | Candidate::NodeRecovery => self.node.join("bus.js"),
+            Candidate::NodeRedis | Candidate::NodeSharded | Candidate::NodeStreams | Candidate::NodeRecovery => {
+                self.node.join("bus.js")
+            }
             Candidate::Socketioxide => self.socketioxide.clone(),
             _ => self.limpet.clone(),
         }

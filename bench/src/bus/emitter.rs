@@ -14,11 +14,6 @@ use crate::process::{PROXY_CORES, ScratchDirectory};
 /// Events of the longer run; the shorter one has one event, and its cost is subtracted: the start of a program.
 const EVENTS: usize = 100_000;
 
-/// Whether a candidate has an emitter of its own kind here.
-pub(super) fn has_one(candidate: Candidate) -> bool {
-    matches!(candidate, Candidate::NodeRedis | Candidate::LimpetRedis)
-}
-
 /// CPU microseconds for an event.
 ///
 /// # Errors

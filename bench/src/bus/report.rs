@@ -61,7 +61,7 @@ fn print_values(settings: &Settings, samples: &Samples) {
             let taken = of(samples, *work, *reading, *candidate);
             match summarise(taken.iter().copied().flatten()) {
                 Some(summary) => show(summary),
-                None if *work == Work::Emitter => String::new(),
+                None if !candidate.does(*work) => String::new(),
                 None => "failed".to_owned(),
             }
         });
@@ -91,7 +91,8 @@ fn print_goals(settings: &Settings, samples: &Samples) {
 /// Ratios within a round, so that what disturbs a whole round disturbs no ratio.
 fn ratio(samples: &Samples, work: Work, reading: Reading, subject: Candidate, against: Candidate) -> Option<Summary> {
     let pairs = of(samples, work, reading, subject).iter().zip(of(samples, work, reading, against));
-    summarise(pairs.filter_map(|(subject, against)| Some((*subject)? / (*against)?)))
+    // Who costs nothing, as one who is not told of what it does not want, is not compared.
+    summarise(pairs.filter_map(|(subject, against)| Some((*subject)? / against.filter(|against| *against > 0.0)?)))
 }
 
 fn of(samples: &Samples, work: Work, reading: Reading, candidate: Candidate) -> &[Option<f64>] {

@@ -81,7 +81,7 @@ pub(super) fn run(settings: &Settings) -> Samples {
     for round in 0..settings.rounds {
         for work in &settings.works {
             for candidate in in_turn(settings.candidates.clone(), round) {
-                if *work == Work::Emitter && !emitter::has_one(candidate) {
+                if !candidate.does(*work) {
                     continue;
                 }
                 let label = format!("{}/{} {work:?} {}", round + 1, settings.rounds, candidate.title());

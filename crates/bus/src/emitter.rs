@@ -3,11 +3,13 @@
 //! What it publishes is what `@socket.io/redis-emitter` or `@socket.io/redis-streams-emitter` publishes, or what a write-only
 //! manager of python-socketio does: nodes take it for that.
 
+mod bulk;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use limpet_proto::socketio::arguments::Arguments;
+use limpet_proto::socketio::arguments::{Arguments, ArgumentsError};
 use redis::cmd;
 use serde::Serialize;
 use serde_json::Value;
@@ -17,11 +19,17 @@ use crate::envelope::Message;
 use crate::node::{NodeId, random_u64};
 use crate::redis::ask::Ask;
 use crate::redis::streams::{Emitting, StreamsOptions};
-use crate::redis::{Address, Channels, Kept};
+use crate::redis::{Address, Channels, Kept, python};
 use crate::target::{Flags, Room, Targets};
+
+pub use bulk::{Bulk, Unsent};
 
 /// The name under which emitters publish.
 const UID: &str = "emitter";
+
+/// What is said of names that clients of Socket.IO use for themselves.
+const RESERVED: &str = "an event may not be named connect, connect_error, disconnect, disconnecting, newListener or \
+                        removeListener: clients would hang up";
 
 /// How long Redis may take to take a message.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,7 +48,9 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Clone)]
 pub struct Emitter {
+    address: Address,
     connection: Kept,
+    uid: NodeId,
     form: Form,
     namespace: Room,
     targets: Targets,
@@ -50,8 +60,8 @@ pub struct Emitter {
 /// Whose nodes are spoken to.
 #[derive(Debug, Clone)]
 enum Form {
-    /// Node's classic adapter and ours; what the channels begin with.
-    Node(Room),
+    /// Node's classic adapter and ours; what the channels begin with, and those of the namespace.
+    Node { key: Room, channels: Arc<Channels> },
     /// Nodes that share streams.
     Streams(Arc<Emitting>),
     /// python-socketio; its channel, and the name of this process.
@@ -72,7 +82,7 @@ impl Emitter {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub async fn connect_with_key(url: &str, key: &str) -> Result<Self, BusError> {
-        Self::open(url, Form::Node(key.into())).await
+        Self::open(url, Form::node(key.into(), "/")).await
     }
 
     /// Connects, to speak to servers of python-socketio 5.14 and later, Flask-SocketIO's among them, on their channel;
@@ -96,16 +106,23 @@ impl Emitter {
     }
 
     async fn open(url: &str, form: Form) -> Result<Self, BusError> {
-        let connection = Kept::connect_with(Address::parse(url)?, Some(RESPONSE_TIMEOUT)).await;
+        let address = Address::parse(url)?;
+        let connection = Kept::connect_with(address.clone(), Some(RESPONSE_TIMEOUT)).await;
         let connection = connection.map_err(|error| BusError::Failed(Box::new(error)))?;
-        Ok(Self { connection, form, namespace: "/".into(), targets: Targets::all(), flags: Flags::default() })
+        let (uid, namespace, targets) = (UID.into(), "/".into(), Targets::all());
+        Ok(Self { address, connection, uid, form, namespace, targets, flags: Flags::default() })
     }
 
     /// Speaks to sockets of this namespace; of `/` unless said.
     #[must_use]
     pub fn of(&self, namespace: &str) -> Self {
         let slash = if namespace.starts_with('/') { "" } else { "/" };
-        Self { namespace: format!("{slash}{namespace}").into(), ..self.clone() }
+        let namespace: Room = format!("{slash}{namespace}").into();
+        let form = match &self.form {
+            Form::Node { key, .. } => Form::node(key.clone(), &namespace),
+            other => other.clone(),
+        };
+        Self { namespace, form, ..self.clone() }
     }
 
     /// Means the sockets in this room; with several calls, those in any of the rooms.
@@ -139,10 +156,11 @@ impl Emitter {
     /// Emits an event, and returns how many nodes listened. A tuple is several arguments.
     ///
     /// # Errors
-    /// [`BusError::Malformed`] when the arguments are no JSON, [`BusError::Failed`] when Redis did not take the event; it
-    /// may have got it nevertheless if the connection broke meanwhile.
+    /// [`BusError::Malformed`] when the arguments are no JSON, [`BusError::Unsupported`] when the name is reserved,
+    /// [`BusError::Failed`] when Redis did not take the event; it may have got it nevertheless if the connection broke
+    /// meanwhile.
     pub async fn emit(&self, name: &str, arguments: impl Serialize) -> Result<u64, BusError> {
-        let arguments = Arguments::event(name, &arguments).map_err(|error| BusError::Malformed(error.to_string()))?;
+        let arguments = Arguments::event(name, &arguments).map_err(malformed)?;
         self.emit_arguments(arguments).await
     }
 
@@ -151,12 +169,17 @@ impl Emitter {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub async fn emit_values(&self, name: &str, values: &[Value]) -> Result<u64, BusError> {
-        self.emit_arguments(event(name, values)?).await
+        self.emit_arguments(of_values(name, values)?).await
     }
 
     async fn emit_arguments(&self, arguments: Arguments) -> Result<u64, BusError> {
-        let (targets, flags) = (self.targets.clone(), self.flags);
-        self.publish(&Message::Broadcast { arguments, targets, flags, request: None }).await
+        self.publish(&self.message(arguments)?).await
+    }
+
+    /// Makes the message of an event for whom this means.
+    fn message(&self, arguments: Arguments) -> Result<Message, BusError> {
+        arguments.check_event().map_err(|_| BusError::Unsupported(RESERVED))?;
+        Ok(Message::Broadcast { arguments, targets: self.targets.clone(), flags: self.flags, request: None })
     }
 
     /// Lets the sockets that are meant join a room.
@@ -188,7 +211,7 @@ impl Emitter {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub async fn server_side_emit(&self, name: &str, arguments: impl Serialize) -> Result<u64, BusError> {
-        let arguments = Arguments::event(name, &arguments).map_err(|error| BusError::Malformed(error.to_string()))?;
+        let arguments = Arguments::event(name, &arguments).map_err(malformed)?;
         self.publish(&Message::ServerSideEmit { arguments, request: None }).await
     }
 
@@ -197,25 +220,35 @@ impl Emitter {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub async fn server_side_emit_values(&self, name: &str, values: &[Value]) -> Result<u64, BusError> {
-        self.publish(&Message::ServerSideEmit { arguments: event(name, values)?, request: None }).await
+        self.publish(&Message::ServerSideEmit { arguments: of_values(name, values)?, request: None }).await
+    }
+
+    /// Connects once more, for many events: each takes a fraction of what [`emit`](Self::emit) takes.
+    ///
+    /// # Errors
+    /// [`BusError::Failed`] when Redis cannot be reached now.
+    pub async fn bulk(&self) -> Result<Bulk, BusError> {
+        Bulk::open(self.address.clone(), &self.form).await
+    }
+
+    /// Returns what is published on which channels; nothing where streams are shared.
+    fn published(&self, message: &Message) -> Result<Vec<(String, Vec<u8>)>, BusError> {
+        Ok(match &self.form {
+            Form::Node { channels, .. } => channels.write(&self.uid, None, false, message)?.into_iter().collect(),
+            Form::Streams(_) => Vec::new(),
+            Form::Python { channel, host } => {
+                let bodies = python::write(host, &self.namespace, message)?;
+                bodies.into_iter().map(|body| (channel.to_string(), body)).collect()
+            }
+        })
     }
 
     async fn publish(&self, message: &Message) -> Result<u64, BusError> {
-        let messages = match &self.form {
-            Form::Node(key) => {
-                let channels = Channels::new(key, &self.namespace);
-                channels.write(&NodeId::from(UID), None, false, message)?.into_iter().collect()
-            }
-            Form::Streams(streams) => {
-                return streams.publish(&mut self.connection.clone(), UID, &self.namespace, message).await;
-            }
-            Form::Python { channel, host } => {
-                let bodies = crate::redis::python::write(host, &self.namespace, message)?;
-                bodies.into_iter().map(|body| (channel.to_string(), body)).collect::<Vec<_>>()
-            }
-        };
+        if let Form::Streams(streams) = &self.form {
+            return streams.publish(&mut self.connection.clone(), UID, &self.namespace, message).await;
+        }
         let mut most = 0;
-        for (channel, bytes) in messages {
+        for (channel, bytes) in self.published(message)? {
             let mut connection = self.connection.clone();
             let sent = connection.ask(cmd("PUBLISH").arg(channel).arg(bytes)).await;
             most = u64::max(most, sent.map_err(|error| BusError::Failed(Box::new(error)))?);
@@ -224,9 +257,29 @@ impl Emitter {
     }
 }
 
-fn event(name: &str, values: &[Value]) -> Result<Arguments, BusError> {
+impl Form {
+    fn node(key: Room, namespace: &str) -> Self {
+        let channels = Arc::new(Channels::new(&key, namespace));
+        Self::Node { key, channels }
+    }
+}
+
+fn of_values(name: &str, values: &[Value]) -> Result<Arguments, BusError> {
     let list: Value = std::iter::once(Value::from(name)).chain(values.iter().cloned()).collect();
-    Arguments::from_parts(list.to_string(), Vec::new()).map_err(|error| BusError::Malformed(error.to_string()))
+    event(&list.to_string())
+}
+
+/// Reads an event that is one JSON array.
+fn event(text: &str) -> Result<Arguments, BusError> {
+    let arguments = Arguments::from_parts(text, Vec::new()).map_err(malformed)?;
+    match arguments.raw(0) {
+        Some(name) if name.starts_with('"') => Ok(arguments),
+        _ => Err(BusError::Malformed("a list begins with the event's name".to_owned())),
+    }
+}
+
+fn malformed(error: ArgumentsError) -> BusError {
+    BusError::Malformed(error.to_string())
 }
 
 impl fmt::Debug for Emitter {

@@ -20,13 +20,16 @@ mod target;
 
 pub use adapter::{Adapter, BusError, Link, Outsiders, Peers, Receiver, RoomKind, To};
 pub use cluster::{Cluster, ClusterOptions, Missing, Sockets};
-pub use emitter::Emitter;
+pub use emitter::{Bulk, Emitter, Unsent};
 pub use envelope::{Envelope, Message, SocketInfo};
 pub use health::Health;
 pub use local::{Local, LocalOptions};
 pub use log::{Log, Offset};
 pub use node::NodeId;
 pub use recovery::Recovery;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use redis::fuzzing;
 pub use redis::streams::{Streams, StreamsOptions};
 pub use redis::{Redis, RedisOptions, Sharding};
 pub use target::{Flags, Room, Targets};

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::adapter::{Adapter, BusError, Link, Peers, Receiver, To};
 use crate::envelope::{Envelope, Message};
-use crate::log::{Adopted, Entry, Hold, Lease, Log, Offset, Refreshed, Session, Stretch};
+use crate::log::{Adopted, Hold, Lease, Log, Offset, Refreshed, Session, Stretch};
 use crate::node::NodeId;
 use crate::recovery::{Tail, TailBounds};
 
@@ -43,7 +43,7 @@ pub struct Local(Arc<Bus>);
 /// The bounds of the log of [`Local`]. What is beyond them is not there for clients that come back: they get a fresh session.
 #[derive(Debug, Clone)]
 pub struct LocalOptions {
-    /// The most events that are kept of each namespace; 100,000. Each takes about 256 bytes besides its own.
+    /// The most events that are kept of each namespace; 100,000. Each takes about 50 bytes besides its own.
     pub max_events: usize,
     /// The most bytes that the events of each namespace take; 64 MiB.
     pub max_bytes: usize,
@@ -215,8 +215,7 @@ impl State {
         let offset = match (&message, &mut space.tail) {
             (Message::Broadcast { arguments, targets, flags, request: None }, Some(tail)) if !flags.volatile => {
                 let offset = self.last.next().max(now);
-                let (arguments, targets) = (arguments.clone(), targets.clone());
-                tail.push(Entry { offset, arguments, targets, flags: *flags }, Instant::now());
+                tail.push(offset, arguments, targets, *flags, Instant::now());
                 self.last = offset;
                 Some(offset)
             }

@@ -1,5 +1,7 @@
 //! Nodes joined by Redis Streams, on a real Redis: order, outages, the past, and who holds a session.
 
+#[path = "streams/bulk.rs"]
+mod bulk;
 #[path = "streams/node.rs"]
 mod node;
 #[path = "streams/outages.rs"]

@@ -1,21 +1,13 @@
 //! `limpet emit`: speaks to the clients of a cluster from outside.
 
-use std::io::{self, BufRead as _, stdin};
-use std::thread;
+mod lines;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesOrdered;
 use limpet_bus::{Emitter, StreamsOptions};
-use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::mpsc;
 
 use crate::failure::Failure;
-
-/// Events of `--lines` that Redis has not answered, and lines that were read ahead.
-const UNDER_WAY: usize = 256;
 
 /// Emits an event to the clients of a cluster, through its Redis.
 ///
@@ -63,7 +55,7 @@ pub(crate) struct Emit {
     #[arg(long)]
     volatile: bool,
     /// Tell the servers themselves instead of their clients
-    #[arg(long, group = "act", requires = "event")]
+    #[arg(long, group = "act", requires = "event", conflicts_with_all = ["room", "except"])]
     server_side: bool,
     /// Let the sockets join a room instead
     #[arg(long, value_name = "ROOM", group = "act", conflicts_with = "event", allow_hyphen_values = true)]
@@ -86,27 +78,6 @@ pub(crate) struct Emit {
     /// Arguments of the event, each as JSON; text needs its quotes
     #[arg(value_name = "JSON", value_parser = parse, allow_negative_numbers = true)]
     arguments: Vec<Value>,
-}
-
-/// An event as a line says it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Line {
-    List(Vec<Value>),
-    Object(Detailed),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Detailed {
-    event: String,
-    #[serde(default)]
-    args: Vec<Value>,
-    namespace: Option<String>,
-    #[serde(default)]
-    rooms: Vec<String>,
-    #[serde(default)]
-    except: Vec<String>,
 }
 
 impl Emit {
@@ -133,7 +104,7 @@ impl Emit {
             emitter = emitter.volatile();
         }
         if self.lines {
-            return emit_lines(&emitter).await;
+            return lines::emit(&emitter).await;
         }
         let nodes = if let Some(room) = &self.join {
             emitter.sockets_join(room.as_str()).await?
@@ -154,57 +125,6 @@ impl Emit {
         }
         Ok(())
     }
-}
-
-/// Emits what the lines of standard input say, in their order. Several events are under way at a time; what was read before a
-/// line that is wrong is emitted.
-async fn emit_lines(emitter: &Emitter) -> anyhow::Result<()> {
-    let (sender, mut lines) = mpsc::channel(UNDER_WAY);
-    // A line may be long in coming, and what is under way goes on meanwhile.
-    thread::spawn(move || stdin().lock().lines().try_for_each(|line| sender.blocking_send(line)));
-    let mut under_way = FuturesOrdered::new();
-    let mut number = 0;
-    let read = loop {
-        tokio::select! {
-            line = lines.recv(), if under_way.len() < UNDER_WAY => {
-                number += 1;
-                let Some(line) = line else { break Ok(()) };
-                match read(emitter, line) {
-                    Ok(Some((emitter, event, values))) => under_way.push_back(async move {
-                        emitter.emit_values(&event, &values).await.with_context(|| format!("line {number}"))
-                    }),
-                    Ok(None) => {}
-                    Err(error) => break Err(error.context(format!("line {number}"))),
-                }
-            }
-            Some(sent) = under_way.next() => drop(sent?),
-        }
-    };
-    while let Some(sent) = under_way.next().await {
-        sent?;
-    }
-    read
-}
-
-/// Reads whom a line means, the event's name and its arguments; `None` from an empty line.
-fn read(emitter: &Emitter, line: io::Result<String>) -> anyhow::Result<Option<(Emitter, String, Vec<Value>)>> {
-    let line = line?;
-    if line.trim().is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(match serde_json::from_str(&line)? {
-        Line::List(mut list) => {
-            let Some(Value::String(event)) = list.first_mut().map(Value::take) else {
-                bail!("a list begins with the event's name");
-            };
-            list.remove(0);
-            (emitter.clone(), event, list)
-        }
-        Line::Object(Detailed { event, args, namespace, rooms, except }) => {
-            let emitter = namespace.map_or_else(|| emitter.clone(), |namespace| emitter.of(&namespace));
-            (aim(emitter, &rooms, &except), event, args)
-        }
-    }))
 }
 
 fn aim(mut emitter: Emitter, rooms: &[String], except: &[String]) -> Emitter {

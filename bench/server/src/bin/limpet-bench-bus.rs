@@ -1,12 +1,12 @@
 //! The application of `limpet-bench bus` on Limpet: one thread, default options.
 //!
-//! `limpet-bench-bus redis|streams|recovery REDIS_URL` prints `listening PORT`. `join` (room) is acknowledged; `say` (room, texts)
+//! `limpet-bench-bus redis|sharded|streams|recovery REDIS_URL` prints `listening PORT`. `join` (room) is acknowledged; `say` (room, texts)
 //! becomes an event `news` for the room with each text, and is acknowledged.
 
 use std::error::Error;
 use std::sync::Arc;
 
-use limpet_bus::{Adapter, Redis, Streams};
+use limpet_bus::{Adapter, Redis, RedisOptions, Sharding, Streams};
 use limpet_server::{Ack, Options, Recovery, Server, Socket};
 
 #[tokio::main(flavor = "current_thread")]
@@ -20,6 +20,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = words.next().ok_or("the URL of a Redis is needed")?;
     let adapter: Arc<dyn Adapter> = match bus.as_str() {
         "redis" => Arc::new(Redis::connect(&url).await?),
+        "sharded" => {
+            let mut options = RedisOptions::default();
+            options.sharded = Some(Sharding::Dynamic);
+            Arc::new(Redis::connect_with(&url, options).await?)
+        }
         "streams" | "recovery" => Arc::new(Streams::connect(&url).await?),
         other => return Err(format!("no such bus: {other}").into()),
     };

@@ -17,6 +17,9 @@ use crate::target::Flags;
 /// How long an acknowledgement for another node is passed on, when that node does not say how long it waits.
 const PASS_ON: Duration = Duration::from_secs(60);
 
+/// For how many requests of other nodes acknowledgements are passed on; with more, for the latest. About 200 bytes for each.
+pub(super) const MAX_PASSED_ON: usize = 10_000;
+
 /// What an adapter is given to hear with. It does not keep the namespace alive.
 pub(super) struct Ear(pub(super) Weak<Cluster>);
 
@@ -58,8 +61,13 @@ impl Cluster {
         let now = Instant::now();
         let until = now + flags.timeout.unwrap_or(PASS_ON);
         let mut passed_on = self.passed_on.lock().unwrap_or_else(PoisonError::into_inner);
-        passed_on.retain(|(until, _)| *until > now);
-        passed_on.push((until, on_ack.clone()));
+        if passed_on.len() == passed_on.capacity() {
+            passed_on.retain(|(until, _)| *until > now);
+        }
+        if passed_on.len() >= MAX_PASSED_ON {
+            passed_on.pop_front();
+        }
+        passed_on.push_back((until, on_ack.clone()));
         on_ack
     }
 

@@ -70,11 +70,6 @@ impl Line {
         state.release(|waiting| waiting.count <= returned);
     }
 
-    /// Adds what is done when everything before it is done.
-    pub(super) fn push(&self, job: Job) {
-        self.lock().queue.push_back(job);
-    }
-
     /// Adds an action that waits for what was published before.
     pub(super) fn push_in_order(&self, action: Action, now: Instant) {
         let mut state = self.lock();
@@ -105,8 +100,24 @@ impl Line {
         self.lock().waiting.front().map(|first| first.since + PATIENCE)
     }
 
+    /// Does this behind everything that is there; leaves it to somebody else who does that already.
+    pub(super) fn take(&self, job: Job, mut each: impl FnMut(Job)) {
+        {
+            let mut state = self.lock();
+            if state.is_running || !state.queue.is_empty() {
+                state.queue.push_back(job);
+                drop(state);
+                return self.run(each);
+            }
+            state.is_running = true;
+        }
+        let _running = Running(self);
+        each(job);
+        self.go_on(each);
+    }
+
     /// Does what is there, unless somebody does it already.
-    pub(super) fn run(&self, mut each: impl FnMut(Job)) {
+    pub(super) fn run(&self, each: impl FnMut(Job)) {
         {
             let mut state = self.lock();
             if state.is_running || state.queue.is_empty() {
@@ -115,6 +126,11 @@ impl Line {
             state.is_running = true;
         }
         let _running = Running(self);
+        self.go_on(each);
+    }
+
+    /// Does what is there, as the one who runs.
+    fn go_on(&self, mut each: impl FnMut(Job)) {
         loop {
             let job = {
                 let mut state = self.lock();
@@ -174,6 +190,11 @@ mod tests {
         Box::new(move || log.send(number).unwrap())
     }
 
+    /// Leaves a job to whoever runs next.
+    fn push(line: &Line, job: Job) {
+        line.lock().queue.push_back(job);
+    }
+
     fn run(line: &Line) {
         line.run(|job| {
             if let Job::Act(action) = job {
@@ -196,9 +217,9 @@ mod tests {
         line.push_in_order(act(&sender, 2), now);
         line.publishing();
         line.push_in_order(act(&sender, 3), now);
-        line.push(Job::Act(act(&sender, 4)));
+        push(&line, Job::Act(act(&sender, 4)));
         assert_eq!(seen(), [4]);
-        line.push(Job::Act(act(&sender, 5)));
+        push(&line, Job::Act(act(&sender, 5)));
         line.returned();
         assert_eq!(seen(), [2, 5], "what waited comes before what came behind");
         line.returned();
@@ -207,6 +228,24 @@ mod tests {
         line.publishing();
         line.push_in_order(act(&sender, 6), now);
         assert_eq!(seen(), [0; 0], "what came back unasked does not count");
+    }
+
+    #[test]
+    fn what_comes_goes_behind_what_is_there() {
+        let (sender, done) = mpsc::channel();
+        let line = Line::default();
+        let take = |job| {
+            line.take(job, |job| {
+                if let Job::Act(action) = job {
+                    action();
+                }
+            });
+        };
+        push(&line, Job::Act(act(&sender, 1)));
+        take(Job::Act(act(&sender, 2)));
+        take(Job::Act(act(&sender, 3)));
+        assert_eq!(done.try_iter().collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(!line.lock().is_running);
     }
 
     #[tokio::test(start_paused = true)]
@@ -251,13 +290,16 @@ mod tests {
                     for number in 0..500 {
                         // Each handler adds something that must come behind it.
                         let (again, inner) = (line.clone(), sender.clone());
-                        line.push(Job::Act(Box::new(move || {
-                            inner.send((thread, number, 0)).unwrap();
-                            let inner = inner.clone();
-                            again.push(Job::Act(Box::new(move || inner.send((thread, number, 1)).unwrap())));
-                            run(&again);
-                            std::thread::yield_now();
-                        })));
+                        push(
+                            &line,
+                            Job::Act(Box::new(move || {
+                                inner.send((thread, number, 0)).unwrap();
+                                let inner = inner.clone();
+                                push(&again, Job::Act(Box::new(move || inner.send((thread, number, 1)).unwrap())));
+                                run(&again);
+                                std::thread::yield_now();
+                            })),
+                        );
                         run(&line);
                     }
                 })
@@ -278,8 +320,8 @@ mod tests {
     #[test]
     fn a_panic_stops_nothing_but_itself() {
         let (line, (sender, done)) = (Line::default(), mpsc::channel());
-        line.push(Job::Act(Box::new(|| panic!("a handler"))));
-        line.push(Job::Act(act(&sender, 1)));
+        push(&line, Job::Act(Box::new(|| panic!("a handler"))));
+        push(&line, Job::Act(act(&sender, 1)));
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&line))).is_err());
         run(&line);
         assert_eq!(done.try_iter().collect::<Vec<_>>(), [1]);

@@ -97,14 +97,12 @@ impl Cluster {
     }
 
     pub(super) fn received_in_order(&self, envelope: Envelope) {
-        self.line.push(Job::Received(envelope));
-        self.run();
+        self.line.take(Job::Received(envelope), |job| self.do_job(job));
     }
 
     pub(super) fn advance(&self, offset: Offset) {
         if self.is_ordered() {
-            self.line.push(Job::Advance(offset));
-            self.run();
+            self.line.take(Job::Advance(offset), |job| self.do_job(job));
         }
     }
 
@@ -128,7 +126,11 @@ impl Cluster {
     }
 
     fn run(&self) {
-        self.line.run(|job| match job {
+        self.line.run(|job| self.do_job(job));
+    }
+
+    fn do_job(&self, job: Job) {
+        match job {
             Job::Received(envelope) => self.take(envelope),
             Job::Advance(offset) => {
                 if let Some(recovery) = self.recovery.get() {
@@ -136,7 +138,7 @@ impl Cluster {
                 }
             }
             Job::Act(action) => action(),
-        });
+        }
     }
 
     /// Does what was received, at its place.

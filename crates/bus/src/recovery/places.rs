@@ -17,6 +17,8 @@ pub(crate) struct Places {
 struct State {
     begun: Option<Offset>,
     done: Option<Offset>,
+    /// How many wait for a place.
+    waiting: usize,
 }
 
 impl Places {
@@ -43,12 +45,16 @@ impl Places {
         let mut state = self.lock();
         state.begun = state.begun.max(Some(offset));
         state.done = state.done.max(Some(offset));
+        let is_awaited = state.waiting > 0;
         drop(state);
-        self.moved.notify_waiters();
+        if is_awaited {
+            self.moved.notify_waiters();
+        }
     }
 
     /// Waits until the entry of this place has reached the sockets.
     pub(crate) async fn reached(&self, offset: Offset) {
+        let _waiting = Waiting::new(self);
         loop {
             let moved = self.moved.notified();
             if self.done() >= Some(offset) {
@@ -60,5 +66,21 @@ impl Places {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One who waits, until it is dropped.
+struct Waiting<'a>(&'a Places);
+
+impl<'a> Waiting<'a> {
+    fn new(places: &'a Places) -> Self {
+        places.lock().waiting += 1;
+        Self(places)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
     }
 }

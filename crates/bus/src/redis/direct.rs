@@ -7,7 +7,7 @@ mod tests;
 use std::io;
 use std::time::Duration;
 
-use limpet_proto::resp::{self, Frame};
+use limpet_proto::resp::{self, Frame, MAX_FRAME};
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, parse_redis_value};
 use tokio::time::timeout;
 
@@ -20,18 +20,21 @@ use super::wire::{Wire, refusal};
 const MAX_MOVES: usize = 4;
 
 /// A connection for commands about one key. Commands that fail are not repeated, but for those that another node has to do.
-pub(super) struct Direct {
+pub(crate) struct Direct {
     topology: Topology,
     key: String,
     /// How long answers may take together.
     patience: Duration,
+    /// How many bytes an answer may have.
+    max_answer: usize,
     wire: Option<Wire>,
 }
 
 impl Direct {
     /// Connects, and fails if that is not possible now.
-    pub(super) async fn connect(address: Address, key: &str, patience: Duration) -> RedisResult<Self> {
-        let mut direct = Self { topology: Topology::new(address), key: key.to_owned(), patience, wire: None };
+    pub(crate) async fn connect(address: Address, key: &str, patience: Duration) -> RedisResult<Self> {
+        let mut direct =
+            Self { topology: Topology::new(address), key: key.to_owned(), patience, max_answer: MAX_FRAME, wire: None };
         direct.wire = Some(direct.dial().await?);
         Ok(direct)
     }
@@ -44,9 +47,14 @@ impl Direct {
         Wire::new(self.topology.dial(&to).await?).await
     }
 
+    /// Lets the answers to what is sent from now on have at most so many bytes. One that has more breaks the connection.
+    pub(super) fn limit(&mut self, max_answer: usize) {
+        self.max_answer = max_answer;
+    }
+
     /// Sends commands and gives each of their `count` answers to the function. An answer that is an error fails all of
     /// them; then the function may have got some answers, and gets them again if another node had to be asked.
-    pub(super) async fn exchange(
+    pub(crate) async fn exchange(
         &mut self,
         commands: &[u8],
         count: usize,
@@ -58,6 +66,7 @@ impl Direct {
                 Some(wire) => wire,
                 None => self.dial().await?,
             };
+            wire.limit(self.max_answer);
             let result = timeout(self.patience, exchange(&mut wire, asks, commands, count, &mut each)).await;
             let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "Redis does not answer").into());
             let error = match result.unwrap_or_else(late) {

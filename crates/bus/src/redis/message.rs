@@ -15,7 +15,7 @@ use limpet_proto::socketio::msgpack;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::classic::{Name, Options, ReadSocket, event, json, malformed, raw};
+use super::classic::{Name, Options, ReadSocket, event, json, malformed, raw, server_event};
 use crate::adapter::BusError;
 use crate::envelope::{Message, RequestId, SocketInfo};
 use crate::node::NodeId;
@@ -42,7 +42,7 @@ pub(super) mod kind {
 
 /// A message as it is written: its type, and its data as JSON with bytes beside it.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(crate) struct Written {
     pub(super) kind: u64,
     pub(super) data: String,
     attachments: Vec<Bytes>,
@@ -69,7 +69,7 @@ struct Said<'a> {
 }
 
 /// Writes a message; `None` for one that this form has no need of.
-pub(super) fn write(message: &Message) -> Result<Option<Written>, BusError> {
+pub(crate) fn write(message: &Message) -> Result<Option<Written>, BusError> {
     let mut said = Said::default();
     let mut attachments: &[Bytes] = &[];
     let kind = match message {
@@ -282,7 +282,7 @@ pub(super) fn read(kind: u64, data: &str, attachments: Vec<Bytes>) -> Result<Mes
             Message::Fetched { request: asked?, sockets }
         }
         kind::SERVER_SIDE_EMIT => {
-            let arguments = event(packet.ok_or_else(wanted)?, attachments)?;
+            let arguments = server_event(packet.ok_or_else(wanted)?, attachments)?;
             Message::ServerSideEmit { arguments, request: request_id }
         }
         kind::SERVER_SIDE_REPLY => Message::ServerSideReply { request: asked?, arguments: value(packet, attachments)? },

@@ -20,7 +20,10 @@ use crate::redis::ask::Ask;
 use crate::redis::message;
 
 /// How often it is tried, and the pause before the next attempt, which doubles.
-const ATTEMPTS: (usize, Duration) = (5, Duration::from_millis(100));
+pub(super) const ATTEMPTS: (usize, Duration) = (5, Duration::from_millis(100));
+
+/// How long Redis may take to take what leaves together.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For how long the number of listeners is good.
 const LISTENERS_AGE: Duration = Duration::from_secs(1);
@@ -28,9 +31,8 @@ const LISTENERS_AGE: Duration = Duration::from_secs(1);
 /// What adds to the streams.
 #[derive(Debug)]
 pub(crate) struct Emitting {
+    options: StreamsOptions,
     names: Names,
-    max_len: u64,
-    is_sharded: bool,
     publisher: String,
     counter: AtomicU64,
     /// The last place that Redis has confirmed.
@@ -43,13 +45,16 @@ impl Emitting {
     pub(crate) fn new(options: &StreamsOptions) -> Self {
         Self {
             names: options.names(),
-            max_len: options.max_len,
-            is_sharded: options.sharded_pubsub,
+            options: options.clone(),
             publisher: format!("{:016x}", random_u64()),
             counter: AtomicU64::new(0),
             confirmed: Mutex::new(None),
             listeners: Mutex::new(None),
         }
+    }
+
+    pub(crate) fn options(&self) -> &StreamsOptions {
+        &self.options
     }
 
     /// Adds a message, and returns how many nodes listen.
@@ -67,7 +72,7 @@ impl Emitting {
         let mut pause = ATTEMPTS.1;
         for attempt in 1.. {
             let mut command = redis::Cmd::new();
-            entry::add(&mut command, &self.names.stream(namespace), self.max_len);
+            entry::add(&mut command, &self.names.stream(namespace), self.options.max_len);
             entry::write(&mut command, uid, namespace, kind, &data);
             command.arg("publisher").arg(&self.publisher).arg("counter").arg(counter);
             if let Some(before) = before.filter(|_| attempt > 1) {
@@ -99,7 +104,7 @@ impl Emitting {
             return Ok(count);
         }
         let mut question = cmd("PUBSUB");
-        question.arg(if self.is_sharded { "SHARDNUMSUB" } else { "NUMSUB" }).arg(&channel);
+        question.arg(if self.options.sharded_pubsub { "SHARDNUMSUB" } else { "NUMSUB" }).arg(&channel);
         let (_, count): (String, u64) = connection.ask(&question).await.map_err(failed)?;
         let now = Some((channel, count, Instant::now()));
         *self.listeners.lock().unwrap_or_else(PoisonError::into_inner) = now;

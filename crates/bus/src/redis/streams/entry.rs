@@ -72,6 +72,11 @@ impl Entry {
         self.part(self.uid)
     }
 
+    /// Returns how many bytes it has.
+    pub(in crate::redis) fn len(&self) -> usize {
+        self.part(self.data).len()
+    }
+
     /// Says whether it is a broadcast.
     pub(in crate::redis) fn is_broadcast(&self) -> bool {
         self.part(self.kind) == b"3"
@@ -98,16 +103,7 @@ impl Entry {
         let uid = uid.ok_or_else(|| malformed("the uid is missing"))?;
         let kind = str::from_utf8(self.part(self.kind)).ok().and_then(|kind| kind.parse().ok());
         let kind = kind.ok_or_else(|| malformed("the type is no number"))?;
-        let message = match data.first() {
-            None => message::read(kind, "{}", Vec::new())?,
-            Some(b'{') => message::read(kind, str::from_utf8(data).map_err(malformed)?, Vec::new())?,
-            Some(_) => {
-                let bytes = Bytes::from(STANDARD.decode(data).map_err(malformed)?);
-                let (text, attachments) = msgpack::to_json(&bytes).map_err(malformed)?;
-                message::read(kind, &text, attachments)?
-            }
-        };
-        Ok((uid.into(), message))
+        Ok((uid.into(), read_data(kind, data)?))
     }
 
     fn part(&self, Part(start, end): Part) -> &[u8] {
@@ -202,6 +198,22 @@ pub(crate) fn data(written: Written) -> Vec<u8> {
     match written.binary_data() {
         Some(bytes) => STANDARD.encode(bytes).into_bytes(),
         None => written.data.into_bytes(),
+    }
+}
+
+/// Reads the data of a message of this type.
+///
+/// # Errors
+/// [`BusError::Malformed`] when it is none.
+pub(in crate::redis) fn read_data(kind: u64, data: &[u8]) -> Result<Message, BusError> {
+    match data.first() {
+        None => message::read(kind, "{}", Vec::new()),
+        Some(b'{') => message::read(kind, str::from_utf8(data).map_err(malformed)?, Vec::new()),
+        Some(_) => {
+            let bytes = Bytes::from(STANDARD.decode(data).map_err(malformed)?);
+            let (text, attachments) = msgpack::to_json(&bytes).map_err(malformed)?;
+            message::read(kind, &text, attachments)
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::adapter::Receiver;
 use crate::envelope::{Envelope, Message};
-use crate::log::{Entry, Offset, Stretch};
+use crate::log::{Offset, Stretch};
 use crate::node::NodeId;
 use crate::recovery::{Tail, TailBounds};
 
@@ -31,10 +31,16 @@ pub(super) type Members = Arc<Vec<Arc<Member>>>;
 /// Who gets the entries of one stream.
 pub(super) struct Feed(Mutex<State>);
 
+/// A namespace that has nodes here.
+#[derive(Clone, Default)]
+pub(super) struct Space {
+    pub(super) members: Members,
+    /// Its latest broadcasts, if somebody wants them.
+    tail: Option<Arc<Mutex<Tail>>>,
+}
+
 struct State {
-    members: HashMap<Arc<str>, Members>,
-    /// The latest broadcasts of each namespace that has members, once somebody wants them.
-    tails: HashMap<Arc<str>, Tail>,
+    spaces: HashMap<Arc<str>, Space>,
     bounds: Option<TailBounds>,
     position: Offset,
     /// The place that the nodes know of, but for those that got something behind it.
@@ -46,45 +52,38 @@ struct State {
 impl Feed {
     /// Begins behind `position`.
     pub(super) fn new(position: Offset) -> Self {
-        Self(Mutex::new(State {
-            members: HashMap::new(),
-            tails: HashMap::new(),
-            bounds: None,
-            position,
-            told: position,
-            lost: Offset::ZERO,
-        }))
+        Self(Mutex::new(State { spaces: HashMap::new(), bounds: None, position, told: position, lost: Offset::ZERO }))
     }
 
     /// Adds a node, which gets what comes from now on, and tells it from where.
     pub(super) fn join(&self, member: Arc<Member>) {
         let mut state = self.lock();
         let receiver = member.receiver.clone();
-        if let Some(bounds) = state.bounds {
-            let position = state.position;
-            state.tails.entry(member.namespace.clone()).or_insert_with(|| Tail::new(bounds, position));
+        let (bounds, position) = (state.bounds, state.position);
+        let space = state.spaces.entry(member.namespace.clone()).or_default();
+        if let (Some(bounds), None) = (bounds, &space.tail) {
+            space.tail = Some(Arc::new(Mutex::new(Tail::new(bounds, position))));
         }
-        Arc::make_mut(state.members.entry(member.namespace.clone()).or_default()).push(member);
+        Arc::make_mut(&mut space.members).push(member);
         receiver.advance(state.position);
     }
 
     /// Removes a node. Returns whether it was the last one of its namespace; `None` if it was not there.
     pub(super) fn leave(&self, member: &Arc<Member>) -> Option<bool> {
         let mut state = self.lock();
-        let list = Arc::make_mut(state.members.get_mut(&member.namespace)?);
+        let list = Arc::make_mut(&mut state.spaces.get_mut(&member.namespace)?.members);
         let place = list.iter().position(|other| Arc::ptr_eq(other, member))?;
         list.swap_remove(place);
         let is_last = list.is_empty();
         if is_last {
-            state.members.remove(&member.namespace);
-            state.tails.remove(&member.namespace);
+            state.spaces.remove(&member.namespace);
         }
         Some(is_last)
     }
 
     /// Returns the nodes of a namespace.
     pub(super) fn members(&self, namespace: &str) -> Members {
-        self.lock().members.get(namespace).cloned().unwrap_or_default()
+        self.lock().spaces.get(namespace).map(|space| space.members.clone()).unwrap_or_default()
     }
 
     /// Returns up to where the stream was given.
@@ -97,16 +96,11 @@ impl Feed {
         self.lock().bounds = Some(bounds);
     }
 
-    /// Keeps a broadcast, if that is wanted.
-    pub(super) fn keep(&self, namespace: &str, entry: impl FnOnce() -> Entry) {
-        if let Some(tail) = self.lock().tails.get_mut(namespace) {
-            tail.push(entry(), Instant::now());
-        }
-    }
-
     /// Returns the broadcasts of a stretch, if all of them are in memory.
     pub(super) fn recall(&self, namespace: &str, after: Offset, upto: Offset) -> Option<Stretch> {
-        let stretch = self.lock().tails.get(namespace)?.read(after, upto);
+        let tail = self.lock().spaces.get(namespace)?.tail.clone()?;
+        let tail = lock(&tail);
+        let stretch = (after >= tail.floor()).then(|| tail.read(after, upto))?;
         stretch.is_whole.then_some(stretch)
     }
 
@@ -121,11 +115,11 @@ impl Feed {
         after >= self.lock().lost
     }
 
-    /// Moves on to an entry, and returns who gets it.
-    pub(super) fn advance(&self, offset: Offset, namespace: &str) -> Members {
+    /// Moves on to an entry, and returns who gets it; `None` if nobody does.
+    pub(super) fn advance(&self, offset: Offset, namespace: &str) -> Option<Space> {
         let mut state = self.lock();
         state.position = state.position.max(offset);
-        state.members.get(namespace).cloned().unwrap_or_default()
+        state.spaces.get(namespace).cloned()
     }
 
     /// Tells all nodes up to where the stream was given.
@@ -136,7 +130,8 @@ impl Feed {
                 return;
             }
             state.told = state.position;
-            (state.position, state.members.values().flat_map(|members| members.iter()).cloned().collect::<Vec<_>>())
+            let members = state.spaces.values().flat_map(|space| space.members.iter()).cloned().collect::<Vec<_>>();
+            (state.position, members)
         };
         for member in members {
             member.receiver.advance(position);
@@ -144,8 +139,24 @@ impl Feed {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
+}
+
+impl Space {
+    /// Keeps a broadcast, if that is wanted.
+    pub(super) fn keep(&self, offset: Offset, message: &Message, now: Instant) {
+        if let Some(tail) = &self.tail
+            && let Message::Broadcast { arguments, targets, flags, request: None } = message
+            && !flags.volatile
+        {
+            lock(tail).push(offset, arguments, targets, *flags, now);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives a message to nodes. Its own ones a node gets back only if it `has_log`.

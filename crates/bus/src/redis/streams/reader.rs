@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use limpet_proto::resp::{self, Frame};
+use limpet_proto::resp::{self, Frame, MAX_FRAME};
 use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -17,9 +17,8 @@ use super::entry::{self, Compared, Entry, Info, Words};
 use super::feed::{Feed, give};
 use super::patience::Patient;
 use super::trouble::Trouble;
-use crate::envelope::Message;
 use crate::health::Meter;
-use crate::log::{self, Offset};
+use crate::log::Offset;
 use crate::recovery::Repeats;
 use crate::redis::ask::Ask;
 use crate::redis::direct::Direct;
@@ -27,6 +26,9 @@ use crate::redis::wire::is_too_long;
 
 /// How many entries are read in one go, if they are not too long together.
 pub(super) const COUNT: u64 = 500;
+
+/// How many bytes are read in one go; more only of an entry that is longer.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long Redis waits for an entry before it says that there is none.
 const BLOCK: Duration = Duration::from_secs(5);
@@ -87,10 +89,11 @@ impl Reader {
                 self.next(next, &mut command, &mut entries).await
             };
             if let Err(error) = read {
-                outage.begin(&error);
-                if is_too_long(&error) {
+                if is_too_long(&error) && self.count > 1 {
                     self.count = (self.count / 8).max(1);
+                    continue;
                 }
+                outage.begin(&error);
                 sleep(RETRY).await;
                 continue;
             }
@@ -99,14 +102,15 @@ impl Reader {
             if (entries.len() as u64) < self.count {
                 self.count = COUNT;
             }
+            let now = Instant::now();
             for entry in entries.drain(..) {
                 next = entry.offset;
                 self.seen = self.seen.map(|seen| seen + 1);
-                self.take(entry).await;
+                self.take(entry, now).await;
             }
-            if is_idle || told.elapsed() >= TELL_INTERVAL {
+            if is_idle || now.duration_since(told) >= TELL_INTERVAL {
                 self.feed.tell();
-                told = Instant::now();
+                told = now;
             }
         }
     }
@@ -129,6 +133,7 @@ impl Reader {
             entry::of_xread(frame, entries);
             Ok(())
         };
+        self.connection.limit(if self.count > 1 { MAX_BYTES } else { MAX_FRAME });
         self.connection.exchange(command, 1, take).await
     }
 
@@ -176,46 +181,27 @@ impl Reader {
         }
     }
 
-    async fn take(&mut self, entry: Entry) {
+    /// Takes an entry that was read at this time.
+    async fn take(&mut self, entry: Entry, now: Instant) {
         self.meter.received.add(1);
         let offset = entry.offset;
         let is_new = self.is_new(&entry).await;
-        let members = self.feed.advance(offset, entry.namespace());
-        if !is_new {
-            return;
-        }
-        if members.is_empty() {
-            return;
-        }
+        let Some(space) = self.feed.advance(offset, entry.namespace()).filter(|_| is_new) else { return };
+        let members = &space.members;
         let has_log = self.has_log.load(Ordering::Relaxed);
         let is_own = |uid: &[u8]| members.iter().all(|member| member.node.as_str().as_bytes() == uid);
         if !has_log && is_own(entry.uid()) {
             return;
         }
-        let namespace = members[0].namespace.clone();
         match entry.read() {
             Ok((node, message)) => {
-                self.keep(&namespace, offset, &message);
-                give(&members, &node, message, Some(offset), has_log);
+                space.keep(offset, &message, now);
+                give(members, &node, message, Some(offset), has_log);
             }
             Err(error) => {
                 self.meter.malformed.add(1);
                 tracing::debug!(stream = self.stream, %offset, %error, "an entry of the stream is dropped");
             }
-        }
-    }
-
-    /// Keeps a broadcast for those who come back.
-    fn keep(&self, namespace: &str, offset: Offset, message: &Message) {
-        if let Message::Broadcast { arguments, targets, flags, request: None } = message
-            && !flags.volatile
-        {
-            self.feed.keep(namespace, || log::Entry {
-                offset,
-                arguments: arguments.clone(),
-                targets: targets.clone(),
-                flags: *flags,
-            });
         }
     }
 

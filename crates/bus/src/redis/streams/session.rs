@@ -44,7 +44,7 @@ struct Read {
 }
 
 /// Writes a session.
-pub(super) fn write(namespace: &str, session: &Session, epoch: u64) -> Result<String, BusError> {
+pub(in crate::redis) fn write(namespace: &str, session: &Session, epoch: u64) -> Result<String, BusError> {
     let Session { id, secret, rooms, data, progress } = session;
     let written = Written { sid: id, pid: secret, rooms, data, progress, epoch, nsp: namespace };
     let text = serde_json::to_string(&written).map_err(malformed)?;
@@ -58,7 +58,7 @@ pub(super) fn write(namespace: &str, session: &Session, epoch: u64) -> Result<St
 ///
 /// # Errors
 /// [`BusError::Malformed`] when it is none, or not this one.
-pub(super) fn read(namespace: &str, secret: &str, bytes: &[u8]) -> Result<(Session, u64), BusError> {
+pub(in crate::redis) fn read(namespace: &str, secret: &str, bytes: &[u8]) -> Result<(Session, u64), BusError> {
     if bytes.len() > MAX_LEN {
         return Err(malformed("the session is too long"));
     }

@@ -1,33 +1,25 @@
 //! Decides how messages get into a stream: in the order in which they were queued, many at a time, and again from the first
 //! one that Redis has not confirmed when a connection breaks.
-//!
-//! What leaves together is one transaction, so that a part of it never comes before another. Each message has a counter, by
-//! which those who read know what they have already seen.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use limpet_proto::resp::{self, Frame, Value};
 use redis::{RedisError, RedisResult};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::entry::{self, Words};
 use super::feed::Feed;
+use super::transaction::{Added, Transaction};
 use super::trouble::Trouble;
 use crate::adapter::BusError;
 use crate::health::Meter;
 use crate::log::Offset;
-use crate::node::{NodeId, random_u64};
+use crate::node::NodeId;
 use crate::redis::direct::Direct;
-use crate::redis::wire;
 
 /// How many messages leave in one go.
 const BATCH: usize = 256;
-
-/// How much memory for what leaves in one go is kept for the next one.
-const KEPT_BYTES: usize = 256 * 1024;
 
 /// The pause before Redis is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -69,15 +61,10 @@ struct Size {
 
 /// What writes the queue.
 struct Writing {
-    stream: String,
-    max_len: u64,
+    transaction: Transaction,
     connection: Direct,
     feed: Arc<Feed>,
     meter: Arc<Meter>,
-    /// What leaves in one go.
-    out: Vec<u8>,
-    /// Tells the entries of this queue from others.
-    publisher: String,
     /// The counter of the first message that is not confirmed.
     counter: u64,
     /// The last one that is.
@@ -97,14 +84,11 @@ impl Writer {
         let (queue, waiting) = mpsc::channel(max_queued.max(1));
         let size = Arc::new(Size::default());
         let writing = Writing {
-            stream,
-            max_len,
+            transaction: Transaction::new(stream, max_len),
             connection,
             confirmed: feed.position(),
             feed,
             meter: meter.clone(),
-            out: Vec::new(),
-            publisher: format!("{:016x}", random_u64()),
             counter: 1,
         };
         tokio::spawn(writing.run(waiting, size.clone()));
@@ -154,7 +138,8 @@ impl Writing {
                 }
                 Err(error) => {
                     self.meter.lost.add(count);
-                    tracing::error!(stream = self.stream, lost = count, %error, "Redis does not take what is published");
+                    let stream = self.transaction.stream();
+                    tracing::error!(stream, lost = count, %error, "Redis does not take what is published");
                 }
             }
             for entry in batch.drain(..) {
@@ -182,8 +167,12 @@ impl Writing {
                     outage.end();
                     return Ok(last.unwrap_or(before));
                 }
-                Err(error) if is_final(&error) => return Err(error),
-                Err(error) => outage.begin(&error),
+                Err(error) => {
+                    outage.begin(&error);
+                    if is_final(&error) {
+                        return Err(error);
+                    }
+                }
             }
             again = Some(before);
             sleep(pause).await;
@@ -192,63 +181,18 @@ impl Writing {
     }
 
     async fn attempt(&mut self, batch: &[Entry], again: Option<Offset>) -> RedisResult<Option<Offset>> {
-        let count = self.compose(batch, again);
-        let mut last = None;
-        let take = |number, frame: &Frame<'_>| {
-            // The answer to the last command has the places of all.
-            if number + 1 == count {
-                last = place(frame)?;
-            }
-            Ok(())
-        };
-        self.connection.exchange(&self.out, count, take).await?;
-        Ok(last)
+        let messages = batch.iter().map(|Entry { node, namespace, kind, data, .. }| Added {
+            node: node.as_str(),
+            namespace,
+            kind: *kind,
+            data,
+        });
+        self.transaction.add(&mut self.connection, messages, self.counter, again).await
     }
-
-    /// Writes the commands, and returns how many they are.
-    fn compose(&mut self, batch: &[Entry], again: Option<Offset>) -> usize {
-        let Self { out, publisher, .. } = self;
-        out.clear();
-        out.shrink_to(KEPT_BYTES);
-        let is_one = batch.len() == 1;
-        if !is_one {
-            resp::write_command(&[b"MULTI"], out);
-        }
-        for (Entry { node, namespace, kind, data, .. }, counter) in batch.iter().zip(self.counter..) {
-            resp::write_words(entry::WORDS + 4 + if again.is_some() { 2 } else { 0 }, out);
-            entry::add(out, &self.stream, self.max_len);
-            entry::write(out, node.as_str(), namespace, *kind, data);
-            out.word(b"publisher");
-            out.word(publisher.as_bytes());
-            out.word(b"counter");
-            entry::number(out, counter);
-            if let Some(again) = again {
-                out.word(b"again");
-                out.word(again.to_string().as_bytes());
-            }
-        }
-        if !is_one {
-            resp::write_command(&[b"EXEC"], out);
-        }
-        if is_one { 1 } else { batch.len() + 2 }
-    }
-}
-
-/// Reads the place of the last message: of the one answer, or of those of a transaction.
-fn place(frame: &Frame<'_>) -> RedisResult<Option<Offset>> {
-    let mut last = None;
-    for value in frame.values() {
-        match value {
-            Value::Error(text) => return Err(wire::error(text)),
-            Value::Bulk(id) => last = Some(id),
-            _ => {}
-        }
-    }
-    Ok(last.and_then(|id| str::from_utf8(id).ok()?.parse().ok()))
 }
 
 /// Says whether Redis will not take it later either.
-fn is_final(error: &RedisError) -> bool {
+pub(super) fn is_final(error: &RedisError) -> bool {
     let errors = error.clone().into_server_errors();
     errors.is_some_and(|errors| errors.iter().any(|(_, error)| FINAL.contains(&error.code())))
 }
