@@ -2,8 +2,8 @@
 //! 4.2) and extended CONNECT of HTTP/2 (RFC 8441).
 
 use http::header::{
-    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
@@ -85,6 +85,9 @@ pub(in crate::engine) fn accept(asked: Asked, parts: &Parts, offers_deflate: boo
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(BadUpgrade::Version);
     }
+    if let Some(protocol) = first_protocol(headers) {
+        response.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
     let deflate = headers.get(SEC_WEBSOCKET_EXTENSIONS).filter(|_| offers_deflate);
     let deflate = deflate.and_then(|offers| Deflate::accept(offers.to_str().ok()?));
     // Neither side keeps a window: 300 KiB for each of many idle clients is too much.
@@ -93,6 +96,14 @@ pub(in crate::engine) fn accept(asked: Asked, parts: &Parts, offers_deflate: boo
         response.insert(SEC_WEBSOCKET_EXTENSIONS, value);
     }
     Ok(Accepted { headers: response, deflates: deflate.is_some() })
+}
+
+/// Returns the first of the protocols that a client offers. A client that offers some fails a connection that agrees to
+/// none, and to us they mean nothing.
+fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offered = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let first = offered.split(',').next()?.trim();
+    (!first.is_empty()).then(|| HeaderValue::from_str(first).ok())?
 }
 
 /// Returns whether one of the words of a list is this one, in any case.
@@ -142,6 +153,18 @@ mod tests {
         let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
         assert_eq!(accepted.headers[SEC_WEBSOCKET_EXTENSIONS], agreed);
         assert!(!accept(Asked::Upgrade, &parts, false).unwrap().deflates);
+    }
+
+    #[test]
+    fn the_first_protocol_that_is_offered_is_agreed() {
+        for (offered, agreed) in [("chat", Some("chat")), ("a.b, c", Some("a.b")), ("", None), (",x", None)] {
+            let offered = HeaderValue::from_static(offered);
+            let parts = request(|parts| drop(parts.headers.insert(SEC_WEBSOCKET_PROTOCOL, offered)));
+            let accepted = verdict(&parts).unwrap();
+            let protocol = accepted.headers.get(SEC_WEBSOCKET_PROTOCOL).map(|value| value.to_str().unwrap());
+            assert_eq!(protocol, agreed);
+        }
+        assert!(!verdict(&request(|_| {})).unwrap().headers.contains_key(SEC_WEBSOCKET_PROTOCOL));
     }
 
     #[test]
