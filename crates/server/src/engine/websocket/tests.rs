@@ -3,7 +3,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
 use bytes::Bytes;
-use http::{HeaderMap, Uri};
 use limpet_proto::engineio::message::Message;
 use limpet_proto::engineio::sid::Sid;
 use limpet_proto::engineio::{Transport, Version};
@@ -48,7 +47,7 @@ fn open(engine: &Engine<Silent>) -> (Connection, Arc<Entry<Silent>>) {
         jsonp: false,
         base64: false,
     };
-    let handshake = Arc::new(Handshake::new(&Uri::from_static("/socket.io/"), &HeaderMap::new(), facts));
+    let handshake = Arc::new(Handshake::new(&http::Request::new(()).into_parts().0.into(), facts));
     let core = Arc::new(engine.new_core(Sid::parse("abc").unwrap(), &handshake, false));
     let Ok(entry) = engine.open(Arc::clone(&core), handshake) else { panic!("the session opens") };
     (Connection(core), entry)
