@@ -133,6 +133,7 @@ mod random;
 mod reason;
 mod remote;
 mod rooms;
+mod scratch;
 mod server;
 mod server_event;
 mod socket;
