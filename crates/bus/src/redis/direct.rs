@@ -44,6 +44,13 @@ impl Direct {
         Wire::new(self.topology.dial(&to).await?).await
     }
 
+    /// Leaves a connection that is known to be closed, for the next commands: it has taken nothing of them.
+    pub(crate) fn leave_closed(&mut self) {
+        if self.wire.as_mut().is_some_and(Wire::is_closed) {
+            self.wire = None;
+        }
+    }
+
     /// Sends commands and gives each of their `count` answers to the function. An answer that is an error fails all of
     /// them; then the function may have got some answers, and gets them again if another node had to be asked.
     pub(crate) async fn exchange(
