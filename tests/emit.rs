@@ -169,6 +169,14 @@ fn what_is_wrong_is_said() {
     assert!(code == Some(2) && text.contains("EVENT"), "{text}");
     let (code, text) = said(&["hi"]);
     assert!(code == Some(0) && text.contains("nobody listens"), "{text}");
+    let (code, text) = said(&["disconnect"]);
+    assert!(code == Some(1) && text.contains("may not be named connect"), "{text}");
+    let (code, text) = said(&["--server-side", "--room", "x", "hi"]);
+    assert!(code == Some(2) && text.contains("cannot be used with"), "{text}");
+    for (line, expected) in [("5", "line 1: a line is a list"), ("{}", "line 1: missing field `event`")] {
+        let text = String::from_utf8_lossy(&emit(&redis, &["--lines"], line).stderr).into_owned();
+        assert!(text.contains(expected), "{text}");
+    }
     let (code, text) = said(&["--python", "--join", "x"]);
     assert!(code == Some(1) && text.contains("single sockets"), "{text}");
     let gone = Command::new(env!("CARGO_BIN_EXE_limpet"))
@@ -176,5 +184,6 @@ fn what_is_wrong_is_said() {
         .output()
         .unwrap();
     assert_eq!(gone.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&gone.stderr).contains("the bus failed"), "{gone:?}");
+    let text = String::from_utf8_lossy(&gone.stderr);
+    assert!(text.contains("the bus failed") && text.matches("refused").count() == 1, "{text}");
 }

@@ -97,6 +97,12 @@ pub trait Link: Send + Sync + 'static {
     /// Tells who is joined now, without this node.
     fn peers(&self) -> BoxFuture<'_, Result<Peers, BusError>>;
 
+    /// Names who is joined now, without this node, if [`peers`](Self::peers) can only count them. Asked when somebody has not
+    /// answered. Some may be missing, and none must be named who is not there; nobody is named unless it can.
+    fn names(&self) -> BoxFuture<'_, Result<Vec<NodeId>, BusError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     /// Leaves. The other nodes stop waiting for answers of this node. Nothing is received afterwards.
     fn close(&self);
 }
@@ -172,7 +178,7 @@ pub enum BusError {
     Closed,
     /// What carries the messages failed.
     #[error("the bus failed: {0}")]
-    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Failed(Box<dyn std::error::Error + Send + Sync>),
     /// The form in which this travels has no such thing.
     #[error("{0}")]
     Unsupported(&'static str),

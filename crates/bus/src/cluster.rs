@@ -3,6 +3,7 @@
 //! One cluster is one namespace on one node. What concerns sockets is done by [`Sockets`], for this node and for others in
 //! the same way. An answer counts once for each node; who did not ask, or has stopped waiting, drops it.
 
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -35,6 +36,15 @@ pub use sockets::{OnAck, Sockets};
 /// How long an acknowledgement for another node is passed on, when that node does not say how long it waits.
 const PASS_ON: Duration = Duration::from_secs(60);
 
+/// How many names of nodes that have answered are kept before all are forgotten.
+const MAX_KNOWN: usize = 1024;
+
+/// How long it may take to find out who did not answer.
+const NAMES_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// For how many requests of other nodes acknowledgements are passed on; with more, for the latest. About 200 bytes for each.
+const MAX_PASSED_ON: usize = 10_000;
+
 /// One namespace on one node, among the others.
 pub struct Cluster {
     node: NodeId,
@@ -48,7 +58,9 @@ pub struct Cluster {
     sockets: Weak<dyn Sockets>,
     requests: Requests,
     /// Whose acknowledgements are passed on to another node, until when.
-    passed_on: Mutex<Vec<(Instant, Arc<OnAck>)>>,
+    passed_on: Mutex<VecDeque<(Instant, Arc<OnAck>)>>,
+    /// Who has answered by name.
+    known: Mutex<HashSet<NodeId>>,
 }
 
 /// How a node gets on with the others.
@@ -73,6 +85,7 @@ impl Cluster {
             sockets,
             requests: Requests::default(),
             passed_on: Mutex::default(),
+            known: Mutex::default(),
         })
     }
 
@@ -157,7 +170,7 @@ impl Cluster {
             requests.with(&id, |request| request.count_own(clients));
         });
         let request = waiting.wait(flags.timeout.unwrap_or(self.options.timeout)).await;
-        let missing_nodes = request.missing();
+        let missing_nodes = self.missing(&request).await;
         let missing = request.missing_answers();
         let Kind::Broadcast { answers, .. } = request.kind else { return Acks::default() };
         Acks { missing, answers, missing_nodes, error }
@@ -236,7 +249,7 @@ impl Cluster {
         }
         let message = |request| Message::Fetch { targets, request };
         let (request, error) = self.ask(Kind::Fetch(own), flags.timeout, message).await;
-        let missing = request.missing();
+        let missing = self.missing(&request).await;
         let answers = if let Kind::Fetch(answers) = request.kind { answers } else { Vec::new() };
         Answers { answers, missing, error }
     }
@@ -248,7 +261,7 @@ impl Cluster {
             return Answers { answers: own, missing: Missing::default(), error: None };
         }
         let (request, error) = self.ask(Kind::Rooms(own), flags.timeout, |request| Message::AllRooms { request }).await;
-        let missing = request.missing();
+        let missing = self.missing(&request).await;
         let mut answers = if let Kind::Rooms(answers) = request.kind { answers } else { Vec::new() };
         answers.sort_unstable();
         answers.dedup();
@@ -271,7 +284,7 @@ impl Cluster {
     ) -> Answers<Arguments> {
         let message = |request| Message::ServerSideEmit { arguments, request: Some(request) };
         let (request, error) = self.ask(Kind::Emit(Vec::new()), timeout, message).await;
-        let missing = request.missing();
+        let missing = self.missing(&request).await;
         let answers = if let Kind::Emit(answers) = request.kind { answers } else { Vec::new() };
         Answers { answers, missing, error }
     }
@@ -298,6 +311,37 @@ impl Cluster {
             return (waiting.give_up(), Some(error));
         }
         (waiting.wait(timeout.unwrap_or(self.options.timeout)).await, None)
+    }
+
+    /// Returns who did not answer, by name as far as that can be found out.
+    async fn missing(&self, request: &Request) -> Missing {
+        let mut missing = request.missing();
+        self.remember(request);
+        if missing.unnamed > 0
+            && let Some(link) = self.link.get()
+            && let Ok(Ok(names)) = tokio::time::timeout(NAMES_TIMEOUT, link.names()).await
+        {
+            let mut silent: Vec<_> = names.into_iter().filter(|node| !request.has_answered(node)).collect();
+            if silent.len() > missing.unnamed {
+                // Some have answered without a name. Those who have given theirs before are not among them.
+                let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                silent.retain(|node| known.contains(node));
+            }
+            if silent.len() <= missing.unnamed {
+                missing.unnamed -= silent.len();
+                missing.nodes.extend(silent);
+            }
+        }
+        missing
+    }
+
+    /// Notes who has answered, by name if they give one.
+    fn remember(&self, request: &Request) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() > MAX_KNOWN {
+            known.clear();
+        }
+        known.extend(request.answered().iter().filter(|node| !node.is_nameless()).cloned());
     }
 
     async fn peers(&self) -> (Peers, Option<BusError>) {
@@ -328,8 +372,13 @@ impl Cluster {
         let now = Instant::now();
         let until = now + flags.timeout.unwrap_or(PASS_ON);
         let mut passed_on = self.passed_on.lock().unwrap_or_else(PoisonError::into_inner);
-        passed_on.retain(|(until, _)| *until > now);
-        passed_on.push((until, on_ack.clone()));
+        if passed_on.len() == passed_on.capacity() {
+            passed_on.retain(|(until, _)| *until > now);
+        }
+        if passed_on.len() >= MAX_PASSED_ON {
+            passed_on.pop_front();
+        }
+        passed_on.push_back((until, on_ack.clone()));
         on_ack
     }
 

@@ -27,6 +27,10 @@ pub use bulk::{Bulk, Unsent};
 /// The name under which emitters publish.
 const UID: &str = "emitter";
 
+/// What is said of names that clients of Socket.IO use for themselves.
+const RESERVED: &str = "an event may not be named connect, connect_error, disconnect, disconnecting, newListener or \
+                        removeListener: clients would hang up";
+
 /// How long Redis may take to take a message.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -152,8 +156,9 @@ impl Emitter {
     /// Emits an event, and returns how many nodes listened. A tuple is several arguments.
     ///
     /// # Errors
-    /// [`BusError::Malformed`] when the arguments are no JSON, [`BusError::Failed`] when Redis did not take the event; it
-    /// may have got it nevertheless if the connection broke meanwhile.
+    /// [`BusError::Malformed`] when the arguments are no JSON, [`BusError::Unsupported`] when the name is reserved,
+    /// [`BusError::Failed`] when Redis did not take the event; it may have got it nevertheless if the connection broke
+    /// meanwhile.
     pub async fn emit(&self, name: &str, arguments: impl Serialize) -> Result<u64, BusError> {
         let arguments = Arguments::event(name, &arguments).map_err(malformed)?;
         self.emit_arguments(arguments).await
@@ -168,8 +173,13 @@ impl Emitter {
     }
 
     async fn emit_arguments(&self, arguments: Arguments) -> Result<u64, BusError> {
-        let (targets, flags) = (self.targets.clone(), self.flags);
-        self.publish(&Message::Broadcast { arguments, targets, flags, request: None }).await
+        self.publish(&self.message(arguments)?).await
+    }
+
+    /// Makes the message of an event for whom this means.
+    fn message(&self, arguments: Arguments) -> Result<Message, BusError> {
+        arguments.check_event().map_err(|_| BusError::Unsupported(RESERVED))?;
+        Ok(Message::Broadcast { arguments, targets: self.targets.clone(), flags: self.flags, request: None })
     }
 
     /// Lets the sockets that are meant join a room.

@@ -117,6 +117,15 @@ pub struct Adopted {
     pub former: Option<NodeId>,
 }
 
+impl Entry {
+    /// Returns whether a session with these rooms wants it. Volatile events are for those who are there.
+    pub fn is_for(&self, rooms: &[Room]) -> bool {
+        let is_in = |named: &[Room]| named.iter().any(|room| rooms.contains(room));
+        let Targets { rooms: meant, except } = &self.targets;
+        !self.flags.volatile && (meant.is_empty() || is_in(meant)) && !is_in(except)
+    }
+}
+
 /// What outlives a node.
 pub trait Log: Send + Sync + 'static {
     /// Reads the broadcasts of a namespace behind `after`, up to and with `upto`. A broadcast that was published again, because
@@ -125,6 +134,26 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// [`BusError`] when the log cannot be reached.
     fn read(&self, namespace: &str, after: Offset, upto: Offset) -> BoxFuture<'_, Result<Stretch, BusError>>;
+
+    /// Reads what a session with these rooms has missed: those broadcasts that [`is_for`](Entry::is_for) it. A log that reads them
+    /// from afar does better not to keep the others meanwhile.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn read_for<'a>(
+        &'a self,
+        namespace: &str,
+        rooms: &'a [Room],
+        after: Offset,
+        upto: Offset,
+    ) -> BoxFuture<'a, Result<Stretch, BusError>> {
+        let stretch = self.read(namespace, after, upto);
+        Box::pin(async move {
+            let mut stretch = stretch.await?;
+            stretch.entries.retain(|entry| entry.is_for(rooms));
+            Ok(stretch)
+        })
+    }
 
     /// Keeps a session, for as long as [`Adapter::log`](crate::Adapter::log) was told behind the last save or refresh.
     ///

@@ -10,10 +10,23 @@ use serde::{Deserialize, Serialize};
 #[serde(from = "String", into = "String")]
 pub struct NodeId(Arc<str>);
 
+/// With what names begin of those who do not say their own.
+const NAMELESS: &str = "nameless ";
+
 impl NodeId {
     /// Makes a name of 16 random hexadecimal digits, as Node's cluster adapters do.
     pub fn random() -> Self {
         Self(format!("{:016x}", random_u64()).into())
+    }
+
+    /// Makes a name for one that does not say its own; nobody else has it.
+    pub(crate) fn nameless(number: u64) -> Self {
+        Self(format!("{NAMELESS}{number}").into())
+    }
+
+    /// Returns whether it is the name of one that does not say its own.
+    pub(crate) fn is_nameless(&self) -> bool {
+        self.0.starts_with(NAMELESS)
     }
 
     /// Returns the name.

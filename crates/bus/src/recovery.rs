@@ -273,7 +273,7 @@ impl Recovery {
         let upto = self.position().unwrap_or(from).max(from);
         let stretch = match upto == from {
             true => Stretch { entries: Vec::new(), is_whole: true },
-            false => shared.log.read(&shared.namespace, from, upto).await?,
+            false => shared.log.read_for(&shared.namespace, &adoption.session.rooms, from, upto).await?,
         };
         if !shared.keeper().has(holding.serial()) {
             return Err(Lost::Taken);
@@ -281,9 +281,7 @@ impl Recovery {
         if !stretch.is_whole {
             return Err(Lost::Gap);
         }
-        let rooms = &adoption.session.rooms;
-        let wanted = stretch.entries.into_iter().filter(|entry| replay::is_wanted(entry, rooms));
-        let events: Vec<_> = wanted.map(|entry| (entry.offset, entry.arguments)).collect();
+        let events: Vec<_> = stretch.entries.into_iter().map(|entry| (entry.offset, entry.arguments)).collect();
         holding.replayed(events.last().map(|(offset, _)| *offset), upto);
         Ok(Missed { events, upto })
     }

@@ -135,12 +135,12 @@ impl Redis {
         let (members, meter) = (Arc::new(Members::default()), Arc::new(Meter::default()));
         let python = options.python.as_deref().map(|channel| Arc::new(Python::new(channel)));
         let hear = {
-            let (members, meter, python) = (members.clone(), meter.clone(), python.clone());
-            move |channel: &str, bytes: Bytes| {
+            let (members, meter, python, key) = (members.clone(), meter.clone(), python.clone(), options.key.clone());
+            move |channel: &str, pattern: Option<&str>, bytes: Bytes| {
                 meter.received.add(1);
                 let heard = match &python {
                     Some(python) if channel == python.channel() => python.hear(&bytes, &members),
-                    _ => members.hear(channel, &bytes),
+                    _ => members.hear(&key, channel, pattern, &bytes),
                 };
                 if let Err(error) = heard {
                     meter.malformed.add(1);

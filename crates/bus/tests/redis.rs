@@ -4,12 +4,16 @@
 mod bulk;
 #[path = "redis/cluster.rs"]
 mod cluster;
+#[path = "redis/names.rs"]
+mod names;
 #[path = "redis/outage.rs"]
 mod outage;
 #[path = "redis/places.rs"]
 mod places;
 #[path = "redis/python.rs"]
 mod python;
+#[path = "redis/rights.rs"]
+mod rights;
 #[path = "redis/rooms.rs"]
 mod rooms;
 #[path = "redis/secure.rs"]

@@ -55,7 +55,7 @@ pub(crate) struct Emit {
     #[arg(long)]
     volatile: bool,
     /// Tell the servers themselves instead of their clients
-    #[arg(long, group = "act", requires = "event")]
+    #[arg(long, group = "act", requires = "event", conflicts_with_all = ["room", "except"])]
     server_side: bool,
     /// Let the sockets join a room instead
     #[arg(long, value_name = "ROOM", group = "act", conflicts_with = "event", allow_hyphen_values = true)]

@@ -109,6 +109,11 @@ impl Reader {
         }
     }
 
+    /// Lets frames that begin from now on have at most so many bytes, and never more than [`MAX_FRAME`].
+    pub fn limit(&mut self, max_frame: usize) {
+        self.max_frame = max_frame.min(MAX_FRAME);
+    }
+
     /// Returns where bytes are to be appended, with room for some.
     pub fn buffer(&mut self) -> &mut BytesMut {
         // A long text gets its place in steps, so that nobody gets memory for what never comes.

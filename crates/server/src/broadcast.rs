@@ -1,6 +1,7 @@
 //! Decides which sockets an application means, and what it can do with all of them at once, on all nodes.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -43,6 +44,8 @@ pub struct Fetched {
     pub sockets: Vec<RemoteSocket>,
     /// The nodes that did not answer.
     pub missing: Missing,
+    /// Why the other nodes were not asked, if they could not be: then there are the sockets of this node alone.
+    pub error: Option<Arc<BusError>>,
 }
 
 impl Broadcast {
@@ -158,14 +161,15 @@ impl Broadcast {
         Err(BroadcastAckError { answers, missing: acks.missing, missing_nodes: acks.missing_nodes, error })
     }
 
-    /// Finds the sockets. A node that does not answer in time is named in what is returned.
+    /// Finds the sockets. What is returned names the nodes that did not answer in time, and says so when no other node could be
+    /// asked.
     pub async fn fetch_sockets(&self) -> Fetched {
         let found = self.namespace.cluster().fetch(self.targets.clone(), self.flags).await;
-        if let Some(error) = found.error {
+        if let Some(error) = &found.error {
             tracing::warn!(namespace = self.namespace.name(), %error, "only the sockets of this node are found");
         }
         let sockets = found.answers.into_iter().map(|info| RemoteSocket::new(self.namespace.clone(), info)).collect();
-        Fetched { sockets, missing: found.missing }
+        Fetched { sockets, missing: found.missing, error: found.error.map(Arc::new) }
     }
 
     /// Lets the sockets join rooms. Other nodes do it soon.

@@ -34,7 +34,8 @@ pub struct Options {
     pub cleanup_empty_child_namespaces: bool,
     /// What joins this server to others; nothing, unless set.
     pub adapter: Arc<dyn Adapter>,
-    /// The name of this server among those that are joined; 16 random hexadecimal digits.
+    /// The name of this server among those that are joined; 16 random hexadecimal digits. No two may have the same: what
+    /// comes under its own name a server takes for its own.
     pub node: NodeId,
     /// Whether clients that lose their connection come back with their id, rooms and data, and get what they missed; off
     /// unless set. The adapter must keep a log: [`Local`] does.

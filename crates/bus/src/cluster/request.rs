@@ -13,6 +13,9 @@ use crate::envelope::{RequestId, SocketInfo};
 use crate::node::NodeId;
 use crate::target::Room;
 
+/// How many acknowledgements are kept before the nodes have counted as many clients.
+const MAX_EARLY: usize = 100_000;
+
 /// What is asked for, with the answers so far.
 #[derive(Debug)]
 pub(super) enum Kind {
@@ -83,7 +86,9 @@ impl Request {
     }
 
     pub(super) fn ack(&mut self, answer: Arguments) {
-        if let Kind::Broadcast { answers, .. } = &mut self.kind {
+        if let Kind::Broadcast { answers, clients, .. } = &mut self.kind
+            && answers.len() < usize::max(*clients, MAX_EARLY)
+        {
             answers.push(answer);
         }
     }
@@ -103,6 +108,16 @@ impl Request {
             Peers::Count(count) if !self.answered.contains(node) => *count = count.saturating_sub(1),
             Peers::Count(_) => {}
         }
+    }
+
+    /// Whether a node has answered, as far as is known: not all say who they are.
+    pub(super) fn has_answered(&self, node: &NodeId) -> bool {
+        self.answered.contains(node)
+    }
+
+    /// Who has answered, if only the number of peers was known.
+    pub(super) fn answered(&self) -> &[NodeId] {
+        &self.answered
     }
 
     pub(super) fn missing(&self) -> Missing {

@@ -160,11 +160,14 @@ struct Lossy {
     bus: Local,
     mute: &'static str,
     is_counting: bool,
+    named: &'static [&'static str],
 }
 
 struct LossyLink {
     link: Box<dyn Link>,
     is_counting: bool,
+    /// Whom it names if it is asked, and nobody else.
+    named: &'static [&'static str],
 }
 
 struct Deaf;
@@ -179,7 +182,7 @@ impl Adapter for Lossy {
     fn join(&self, namespace: &str, node: NodeId, receiver: Arc<dyn Receiver>) -> Result<Box<dyn Link>, BusError> {
         let receiver = if node.as_str() == self.mute { Arc::new(Deaf) } else { receiver };
         let link = self.bus.join(namespace, node, receiver)?;
-        Ok(Box::new(LossyLink { link, is_counting: self.is_counting }))
+        Ok(Box::new(LossyLink { link, is_counting: self.is_counting, named: self.named }))
     }
 }
 
@@ -198,6 +201,10 @@ impl Link for LossyLink {
         .boxed()
     }
 
+    fn names(&self) -> BoxFuture<'_, Result<Vec<NodeId>, BusError>> {
+        std::future::ready(Ok(self.named.iter().map(|name| NodeId::from(*name)).collect())).boxed()
+    }
+
     fn close(&self) {
         self.link.close();
     }
@@ -206,7 +213,7 @@ impl Link for LossyLink {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_does_not_answer_is_named_after_five_seconds() {
     for is_counting in [false, true] {
-        let bus = Lossy { bus: Local::new(), mute: "b", is_counting };
+        let bus = Lossy { bus: Local::new(), mute: "b", is_counting, named: &[] };
         let (first, _a) = member(&bus, "a", Node { clients: 1, answering: 1, ..Node::default() });
         let (_second, _b) = member(&bus, "b", Node { clients: 9, ..Node::default() });
         let (_third, _c) = member(&bus, "c", Node { clients: 1, answering: 1, is_replying: true, ..Node::default() });
@@ -227,9 +234,61 @@ async fn a_node_that_does_not_answer_is_named_after_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_does_not_answer_is_named_if_that_is_certain() {
+    let table: [(&'static [&'static str], &[&str], usize); 4] = [
+        (&[], &[], 1),
+        (&["b", "c"], &["b"], 0),
+        // The one that does not answer has gone since it was counted.
+        (&["c"], &[], 1),
+        // One of them may have answered without a name.
+        (&["b", "c", "d"], &[], 1),
+    ];
+    for (named, nodes, unnamed) in table {
+        let bus = Lossy { bus: Local::new(), mute: "b", is_counting: true, named };
+        let (first, _a) = member(&bus, "a", Node::default());
+        let (_second, _b) = member(&bus, "b", Node::default());
+        let (_third, _c) = member(&bus, "c", Node { clients: 1, answering: 1, is_replying: true, ..Node::default() });
+        let missing = Missing { nodes: nodes.iter().map(|name| NodeId::from(*name)).collect(), unnamed };
+        assert_eq!(first.fetch(Targets::all(), QUIET).await.missing, missing);
+        assert_eq!(first.all_rooms(QUIET).await.missing, missing);
+        assert_eq!(first.broadcast_with_ack(event(), Targets::all(), QUIET).await.missing_nodes, missing);
+        assert_eq!(first.server_side_emit_with_ack(event(), None).await.missing, missing);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_answered_by_name_before_is_named_beside_others_who_do_not() {
+    let bus = Lossy { bus: Local::new(), mute: "", is_counting: true, named: &["b", "nameless"] };
+    let (first, _a) = member(&bus, "a", Node::default());
+    let (_second, _b) = member(&bus, "b", Node::default());
+    assert!(first.fetch(Targets::all(), QUIET).await.missing.is_empty());
+    let request = first.requests.begin("q".into(), Kind::Fetch(Vec::new()), Peers::Count(2));
+    first.requests.with("q", |request| request.fetched(&"answer 0".into(), Vec::new()));
+    let request = request.give_up();
+    assert_eq!(first.missing(&request).await, Missing { nodes: vec!["b".into()], unnamed: 0 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_other_nodes_wait_for_is_bounded() {
+    let bus = Local::new();
+    let (first, _a) = member(&bus, "a", Node::default());
+    let flags = Flags { timeout: Some(Duration::from_secs(1 << 40)), ..QUIET };
+    for request in 0..MAX_PASSED_ON + 10 {
+        let message = Message::Broadcast {
+            arguments: event(),
+            targets: Targets::all(),
+            flags,
+            request: Some(request.to_string().into()),
+        };
+        first.receive(Envelope { node: "x".into(), namespace: "/".into(), offset: None, message });
+    }
+    assert_eq!(first.passed_on.lock().unwrap().len(), MAX_PASSED_ON);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_node_that_has_left() {
     for is_counting in [false, true] {
-        let bus = Lossy { bus: Local::new(), mute: "b", is_counting };
+        let bus = Lossy { bus: Local::new(), mute: "b", is_counting, named: &[] };
         let (first, _a) = member(&bus, "a", Node { clients: 1, ..Node::default() });
         let (second, _b) = member(&bus, "b", Node::default());
         let begin = Instant::now();
@@ -245,7 +304,7 @@ async fn nobody_waits_for_a_node_that_has_left() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_counts_once_however_often_it_answers() {
-    let bus = Lossy { bus: Local::new(), mute: "b", is_counting: true };
+    let bus = Lossy { bus: Local::new(), mute: "b", is_counting: true, named: &[] };
     let (first, _a) = member(&bus, "a", Node::default());
     let (_second, _b) = member(&bus, "b", Node::default());
     let (_third, _c) = member(&bus, "c", Node { clients: 1, ..Node::default() });
@@ -307,7 +366,7 @@ fn own_messages_that_come_back_are_not_taken_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_given_up_leaves_nothing_behind() {
-    let bus = Lossy { bus: Local::new(), mute: "b", is_counting: false };
+    let bus = Lossy { bus: Local::new(), mute: "b", is_counting: false, named: &[] };
     let (first, _a) = member(&bus, "a", Node::default());
     let (_second, _b) = member(&bus, "b", Node::default());
     let fetch = first.fetch(Targets::all(), QUIET);

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::{Emitter, Form, RESPONSE_TIMEOUT, UID, event, malformed};
 use crate::adapter::BusError;
-use crate::envelope::Message;
 use crate::redis::direct::Direct;
 use crate::redis::streams::Bulk as Streams;
 use crate::redis::{Address, message};
@@ -100,7 +99,8 @@ impl Bulk {
     /// arguments.
     ///
     /// # Errors
-    /// [`BusError::Malformed`] when the arguments are no JSON, [`BusError::Full`] when [too much waits](Self::is_full).
+    /// [`BusError::Malformed`] when the arguments are no JSON, [`BusError::Unsupported`] when the name is reserved,
+    /// [`BusError::Full`] when [too much waits](Self::is_full).
     pub fn add(&mut self, emitter: &Emitter, name: &str, arguments: impl Serialize) -> Result<(), BusError> {
         self.add_arguments(emitter, Arguments::event(name, &arguments).map_err(malformed)?)
     }
@@ -117,8 +117,7 @@ impl Bulk {
         if self.is_full() {
             return Err(BusError::Full);
         }
-        let (targets, flags) = (emitter.targets.clone(), emitter.flags);
-        let message = Message::Broadcast { arguments, targets, flags, request: None };
+        let message = emitter.message(arguments)?;
         self.bytes += match &mut self.way {
             Way::Publish { out, owners, .. } => {
                 let before = out.len();

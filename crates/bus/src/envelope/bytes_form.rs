@@ -194,7 +194,11 @@ pub(super) fn read(bytes: &Bytes) -> Result<Envelope, BusError> {
         Kind::Hello => Message::Hello,
         Kind::Heartbeat => Message::Heartbeat,
         Kind::Bye => Message::Bye,
-        Kind::Broadcast => Message::Broadcast { arguments: said()?, targets, flags, request },
+        Kind::Broadcast => {
+            let arguments = said()?;
+            arguments.check_event().map_err(|error| BusError::Malformed(error.to_string()))?;
+            Message::Broadcast { arguments, targets, flags, request }
+        }
         Kind::Join => Message::Join { targets, rooms: change },
         Kind::Leave => Message::Leave { targets, rooms: change },
         Kind::Disconnect => Message::Disconnect { targets, close },

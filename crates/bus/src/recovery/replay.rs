@@ -1,7 +1,6 @@
 //! Decides from where events are sent again to a client that comes back, and which of them.
 
-use crate::log::{Entry, Offset, Progress};
-use crate::target::Room;
+use crate::log::{Offset, Progress};
 
 /// The longest text of a client, in bytes, that is remembered as one which it takes for an offset.
 pub(super) const MAX_MISTAKEN: usize = 1024;
@@ -45,19 +44,13 @@ pub(super) fn begin(start: Option<Offset>, brought: Option<&str>) -> Progress {
     Progress { start, sent: None, as_of: start, mistaken: brought.map(|text| (text.to_owned(), None)) }
 }
 
-/// Returns whether a session with these rooms wants an entry. Volatile events are for those who are there.
-pub(super) fn is_wanted(entry: &Entry, rooms: &[Room]) -> bool {
-    let targets = &entry.targets;
-    let is_in = |named: &[Room]| named.iter().any(|room| rooms.contains(room));
-    !entry.flags.volatile && (targets.rooms.is_empty() || is_in(&targets.rooms)) && !is_in(&targets.except)
-}
-
 #[cfg(test)]
 mod tests {
     use limpet_proto::socketio::arguments::Arguments;
 
     use super::*;
-    use crate::target::{Flags, Targets};
+    use crate::log::Entry;
+    use crate::target::{Flags, Room, Targets};
 
     fn at(millis: u64) -> Offset {
         Offset { millis, counter: 0 }
@@ -184,7 +177,7 @@ mod tests {
             (&["a"], &[], true, false),
         ];
         for (rooms, except, volatile, expected) in table {
-            assert_eq!(is_wanted(&entry(rooms, except, volatile), &own), expected, "{rooms:?} but {except:?}");
+            assert_eq!(entry(rooms, except, volatile).is_for(&own), expected, "{rooms:?} but {except:?}");
         }
     }
 }

@@ -8,7 +8,7 @@
 //! socket.io-response#/#       answers; with a uid and # behind it those for one node
 //! ```
 //! What is msgpack is read as the JSON that it stands for, with bytes beside it, and written from it: the form in which
-//! arguments are kept anyway. Answers do not say who answers.
+//! arguments are kept anyway. Answers of Node do not say who answers; ours do, in a member that Node passes over.
 
 mod broadcast;
 mod read;
@@ -27,6 +27,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::connection::escaped;
 use crate::adapter::BusError;
 use crate::envelope::Message;
 use crate::node::NodeId;
@@ -34,7 +35,7 @@ use crate::target::{Flags, Room, Targets};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) use read::read_json;
-pub(super) use read::{ReadSocket, Received, event, read};
+pub(super) use read::{ReadSocket, Received, event, read, server_event};
 
 /// The type of an event's packet.
 const EVENT: u64 = 2;
@@ -100,22 +101,19 @@ impl Channels {
         format!("{}{room}#", self.broadcast)
     }
 
-    /// The pattern that all broadcasts of the namespace match. A namespace may hold what has a meaning in patterns.
+    /// The pattern that all broadcasts of the namespace match.
     pub(super) fn pattern(&self) -> String {
-        let mut pattern = String::with_capacity(self.broadcast.len() + 1);
-        for char in self.broadcast.chars() {
-            if matches!(char, '*' | '?' | '[' | ']' | '^' | '\\') {
-                pattern.push('\\');
-            }
-            pattern.push(char);
-        }
-        pattern.push('*');
-        pattern
+        escaped(&self.broadcast) + "*"
     }
 
     /// The channels beside the pattern.
     pub(super) fn plain(&self, node: &NodeId) -> [String; 3] {
         [self.request.clone(), self.response.clone(), self.response_to(node)]
+    }
+
+    /// With what the channel of a node begins; its name and a # follow.
+    pub(super) fn response(&self) -> &str {
+        &self.response
     }
 
     pub(super) fn response_to(&self, node: &NodeId) -> String {
@@ -187,19 +185,23 @@ impl Channels {
                 self.ask(&body)
             }
             Message::Fetched { request, sockets } => {
-                self.answer(to, specific, &json!({ "requestId": request, "sockets": sockets }))
+                self.answer(to, specific, &json!({ "requestId": request, "uid": uid, "sockets": sockets }))
             }
             Message::Rooms { request, rooms } => {
-                self.answer(to, specific, &json!({ "requestId": request, "rooms": rooms }))
+                self.answer(to, specific, &json!({ "requestId": request, "uid": uid, "rooms": rooms }))
             }
             Message::ServerSideReply { request, arguments } => {
                 let answer = plain(arguments)?.into_iter().next();
-                let body = json!({ "type": kind::SERVER_SIDE_EMIT, "requestId": request, "data": answer });
+                let body = json!({
+                    "type": kind::SERVER_SIDE_EMIT, "requestId": request, "uid": uid, "data": answer,
+                });
                 // Node sends these to everybody, whatever the option says.
                 self.answer(None, false, &body)
             }
             Message::BroadcastCount { request, clients } => {
-                let body = json!({ "type": kind::BROADCAST_COUNT, "requestId": request, "clientCount": clients });
+                let body = json!({
+                    "type": kind::BROADCAST_COUNT, "requestId": request, "uid": uid, "clientCount": clients,
+                });
                 self.answer(to, specific, &body)
             }
             Message::BroadcastAck { request, arguments } => {

@@ -25,6 +25,7 @@ use super::ask::Ask;
 use super::open::{Address, Kept};
 use crate::adapter::BusError;
 use crate::health::{Health, Meter};
+use crate::node::NodeId;
 use publisher::Queue;
 pub(super) use publisher::{Bounds, Published};
 pub(super) use topology::{To, Topology};
@@ -44,8 +45,9 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// How long whoever asks for peers waits until Redis has confirmed that this node listens.
 const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes what comes on a channel; returns soon.
-pub(super) type Hear = dyn Fn(&str, Bytes) + Send + Sync;
+/// Takes what comes on a channel, and the pattern by which it was found, if one was; returns soon. What several patterns find
+/// comes for each of them.
+pub(super) type Hear = dyn Fn(&str, Option<&str>, Bytes) + Send + Sync;
 
 /// The connections of one process. They end with it, after what waits has left, if that is possible within seconds.
 pub(super) struct Connections {
@@ -109,6 +111,24 @@ impl Connections {
         Ok(count)
     }
 
+    /// Returns the channels that somebody listens to and that match a pattern, on all nodes of a cluster.
+    pub(super) async fn channels(&self, pattern: &str, how: How) -> Result<Vec<String>, BusError> {
+        let mut question = cmd("PUBSUB");
+        question.arg(if how == How::Shard { "SHARDCHANNELS" } else { "CHANNELS" }).arg(pattern);
+        let channels: Vec<Vec<u8>> = self.questions.clone().ask(&question).await.map_err(failed)?;
+        Ok(channels.into_iter().filter_map(|channel| String::from_utf8(channel).ok()).collect())
+    }
+
+    /// Returns the nodes that listen to channels of their own: their names stand between `before` and a `#`.
+    pub(super) async fn names(&self, before: &str, how: How, own: &NodeId) -> Result<Vec<NodeId>, BusError> {
+        let channels = self.channels(&format!("{}?*#", escaped(before)), how).await?;
+        let name = |channel: &String| channel.strip_prefix(before)?.strip_suffix('#').map(NodeId::from);
+        let mut names: Vec<_> = channels.iter().filter_map(name).filter(|name| name != own).collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
     pub(super) fn health(&self) -> Health {
         self.meter.health(self.queue.len() as u64)
     }
@@ -118,6 +138,18 @@ impl Drop for Connections {
     fn drop(&mut self) {
         self.listening.abort();
     }
+}
+
+/// Returns the pattern that matches this text alone.
+pub(super) fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for char in text.chars() {
+        if matches!(char, '*' | '?' | '[' | ']' | '^' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(char);
+    }
+    pattern
 }
 
 fn failed(error: RedisError) -> BusError {

@@ -7,7 +7,7 @@ mod tests;
 use std::io;
 use std::time::Duration;
 
-use limpet_proto::resp::{self, Frame};
+use limpet_proto::resp::{self, Frame, MAX_FRAME};
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, parse_redis_value};
 use tokio::time::timeout;
 
@@ -25,13 +25,16 @@ pub(crate) struct Direct {
     key: String,
     /// How long answers may take together.
     patience: Duration,
+    /// How many bytes an answer may have.
+    max_answer: usize,
     wire: Option<Wire>,
 }
 
 impl Direct {
     /// Connects, and fails if that is not possible now.
     pub(crate) async fn connect(address: Address, key: &str, patience: Duration) -> RedisResult<Self> {
-        let mut direct = Self { topology: Topology::new(address), key: key.to_owned(), patience, wire: None };
+        let mut direct =
+            Self { topology: Topology::new(address), key: key.to_owned(), patience, max_answer: MAX_FRAME, wire: None };
         direct.wire = Some(direct.dial().await?);
         Ok(direct)
     }
@@ -51,6 +54,11 @@ impl Direct {
         }
     }
 
+    /// Lets the answers to what is sent from now on have at most so many bytes. One that has more breaks the connection.
+    pub(super) fn limit(&mut self, max_answer: usize) {
+        self.max_answer = max_answer;
+    }
+
     /// Sends commands and gives each of their `count` answers to the function. An answer that is an error fails all of
     /// them; then the function may have got some answers, and gets them again if another node had to be asked.
     pub(crate) async fn exchange(
@@ -65,6 +73,7 @@ impl Direct {
                 Some(wire) => wire,
                 None => self.dial().await?,
             };
+            wire.limit(self.max_answer);
             let result = timeout(self.patience, exchange(&mut wire, asks, commands, count, &mut each)).await;
             let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "Redis does not answer").into());
             let error = match result.unwrap_or_else(late) {

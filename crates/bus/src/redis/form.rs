@@ -60,6 +60,11 @@ impl Form {
         }
     }
 
+    /// Whether this is the pattern by which a node hears.
+    pub(super) fn has_pattern(&self, pattern: &str) -> bool {
+        matches!(self, Self::Classic { channels, interest: false, .. } if channels.pattern() == pattern)
+    }
+
     pub(super) fn wants_rooms(&self) -> bool {
         match self {
             Self::Classic { interest, .. } => *interest,
@@ -84,6 +89,21 @@ impl Form {
             Self::Classic { channels, .. } => (channels.request_channel(), How::Channel),
             Self::Sharded(shards) => (shards.main(), How::Shard),
         }
+    }
+
+    /// With what the channels begin that nodes have for themselves, and how they are listened to. Whether a channel is a node's
+    /// or a room's is told by the name, which is 16 hexadecimal digits if it is a node's.
+    pub(super) fn own_channels(&self) -> (&str, How) {
+        match self {
+            Self::Classic { channels, .. } => (channels.response(), How::Channel),
+            Self::Sharded(shards) => (shards.main(), How::Shard),
+        }
+    }
+
+    /// Whether this may be the name of a node, and not of a room that has a channel of the same form.
+    pub(super) fn is_name(&self, name: &str) -> bool {
+        let is_hex = || name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        matches!(self, Self::Classic { .. }) || is_hex()
     }
 
     /// Writes a message to the others, or an answer to a node. `None` for one that the form has no need of.

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::fuzzing;
+use super::classic::{Place, read};
+use super::{fuzzing, message, python};
 use limpet_proto::socketio::msgpack;
 
 /// Any JSON that looks a little like a message.
@@ -120,5 +121,48 @@ proptest! {
             bytes.truncate(cut.index(bytes.len().max(1)));
             all(&bytes.into());
         }
+    }
+}
+
+/// Clients close the connection on an event that is none for them: one message would cut all of them off.
+#[test]
+fn no_client_gets_an_event_that_it_would_choke_on() {
+    let table = [
+        ("news", true),
+        ("", true),
+        ("connection", true),
+        ("connect", false),
+        ("connect_error", false),
+        ("disconnect", false),
+        ("disconnecting", false),
+        ("newListener", false),
+        ("removeListener", false),
+    ];
+    let names = table.map(|(name, is_taken)| (format!("\"{name}\""), is_taken));
+    let others = [("5", true), ("-1", true), ("null", false), ("true", false), ("{}", false), ("[]", false)];
+    let escaped = [(r#""\u0063onnect""#.to_owned(), false), (r#""\u006eews""#.to_owned(), true)];
+    let others = others.map(|(name, is_taken)| (name.to_owned(), is_taken));
+    for (name, is_taken) in names.into_iter().chain(others).chain(escaped) {
+        let pack = |text: String| {
+            let mut bytes = Vec::new();
+            msgpack::from_json(&text, &[], &mut bytes);
+            Bytes::from(bytes)
+        };
+        let packet = format!(r#"{{"type":2,"data":[{name},1],"nsp":"/"}}"#);
+        let opts = r#"{"rooms":[],"except":[],"flags":{}}"#;
+        let broadcast = pack(format!(r#"["uid",{packet},{opts}]"#));
+        let is_read = |place, bytes| read(place, "/", bytes).is_ok();
+        assert_eq!(is_read(Place::Broadcast(None), &broadcast), is_taken, "{name}");
+        let asked = pack(format!(r#"{{"uid":"u","requestId":"r","type":7,"packet":{packet},"opts":{opts}}}"#));
+        assert_eq!(is_read(Place::Request, &asked), is_taken, "{name} with an answer");
+        let data = format!(r#"{{"packet":{packet},"opts":{opts}}}"#);
+        assert_eq!(message::read(3, &data, Vec::new()).is_ok(), is_taken, "{name} in a stream");
+        let emit = format!(r#"{{"method":"emit","event":{name},"data":[1],"host_id":"h"}}"#);
+        // Python has names that are texts alone.
+        let is_text = name.starts_with('"');
+        assert_eq!(python::read_any(&Bytes::from(emit)).is_some(), is_taken && is_text, "{name} of Python");
+        // Servers have other names for themselves.
+        let told = Bytes::from(format!(r#"{{"uid":"u","type":6,"data":[{name}]}}"#));
+        assert!(is_read(Place::Request, &told), "{name} for servers");
     }
 }

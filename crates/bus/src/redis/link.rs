@@ -12,6 +12,7 @@ use super::member::Member;
 use super::python;
 use crate::adapter::{BusError, Link, Outsiders, Peers, RoomKind, To};
 use crate::envelope::Message;
+use crate::node::NodeId;
 use crate::target::{Room, Targets};
 
 /// The way of one node to the others of a namespace.
@@ -108,6 +109,17 @@ impl Link for RedisLink {
             // One of them is the connection of this process, which may serve several nodes.
             let own = self.shared.members.count(&self.member.namespace);
             Ok(Peers::Count(listeners.saturating_sub(1) + own.saturating_sub(1)))
+        }
+        .boxed()
+    }
+
+    fn names(&self) -> BoxFuture<'_, Result<Vec<NodeId>, BusError>> {
+        async {
+            let Member { form, node, .. } = &*self.member;
+            let (before, how) = form.own_channels();
+            let mut names = self.shared.connections.names(before, how, node).await?;
+            names.retain(|name| form.is_name(name.as_str()));
+            Ok(names)
         }
         .boxed()
     }

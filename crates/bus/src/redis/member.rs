@@ -1,12 +1,12 @@
 //! Decides to which namespace of which node belongs what came on a channel.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 
-use super::classic::Received;
+use super::classic::{Received, malformed};
 use super::form::{Form, Heard};
 use crate::adapter::{BusError, Receiver};
 use crate::envelope::{Envelope, Message, RequestId};
@@ -18,7 +18,11 @@ const MAX_ID_REQUESTS: usize = 1024;
 
 /// Who listens on this process, by namespace; several nodes may.
 #[derive(Default)]
-pub(super) struct Members(RwLock<HashMap<Arc<str>, List>>);
+pub(super) struct Members {
+    lists: RwLock<HashMap<Arc<str>, List>>,
+    /// Whether a namespace has ever had a `#` in its name.
+    has_marks: AtomicBool,
+}
 
 /// The nodes of one namespace.
 type List = Arc<Vec<Arc<Member>>>;
@@ -37,12 +41,13 @@ pub(super) struct Member {
 
 impl Members {
     pub(super) fn add(&self, member: Arc<Member>) {
-        let mut members = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        self.has_marks.fetch_or(member.namespace.contains('#'), Ordering::Relaxed);
+        let mut members = self.lists.write().unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(members.entry(member.namespace.clone()).or_default()).push(member);
     }
 
     pub(super) fn remove(&self, member: &Arc<Member>) {
-        let mut members = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut members = self.lists.write().unwrap_or_else(PoisonError::into_inner);
         let Some(list) = members.get_mut(&member.namespace) else { return };
         let list = Arc::make_mut(list);
         list.retain(|other| !Arc::ptr_eq(other, member));
@@ -52,21 +57,40 @@ impl Members {
     }
 
     pub(super) fn count(&self, namespace: &str) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(namespace).map_or(0, |list| list.len())
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).get(namespace).map_or(0, |list| list.len())
     }
 
     pub(super) fn of(&self, namespace: &str) -> List {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned().unwrap_or_default()
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned().unwrap_or_default()
     }
 
-    /// Takes what came on a channel.
+    /// Takes what came on a channel of those that begin with `key`.
     ///
     /// # Errors
     /// [`BusError::Malformed`] when it is no message of this form.
-    pub(super) fn hear(&self, channel: &str, bytes: &Bytes) -> Result<(), BusError> {
-        // The namespace lies between the first two #; a room behind them may hold more, a namespace none.
-        let Some(namespace) = channel.split('#').nth(1) else { return Ok(()) };
-        self.of(namespace).iter().try_for_each(|member| member.hear(channel, bytes))
+    pub(super) fn hear(&self, key: &str, channel: &str, pattern: Option<&str>, bytes: &Bytes) -> Result<(), BusError> {
+        let Some(rest) = channel.strip_prefix(key) else { return Err(malformed("it came on a channel of others")) };
+        let rest = rest.strip_prefix("-request").or_else(|| rest.strip_prefix("-response")).unwrap_or(rest);
+        let Some(names) = rest.strip_prefix('#') else { return Ok(()) };
+        if !self.has_marks.load(Ordering::Relaxed) {
+            let namespace = names.split('#').next().unwrap_or_default();
+            return self.of(namespace).iter().try_for_each(|member| member.hear(channel, bytes));
+        }
+        // Both the namespace and the room behind it may hold a #: each that there is tells by the message whether it is meant.
+        let mut heard = Ok(false);
+        for (end, _) in names.match_indices('#') {
+            for member in &*self.of(&names[..end]) {
+                if pattern.is_some_and(|pattern| !member.form.has_pattern(pattern)) {
+                    continue;
+                }
+                match (member.hear(channel, bytes), &heard) {
+                    (Ok(()), _) => heard = Ok(true),
+                    (Err(error), Ok(false)) => heard = Err(error),
+                    (Err(_), _) => {}
+                }
+            }
+        }
+        heard.map(drop)
     }
 }
 
@@ -96,7 +120,7 @@ impl Member {
         }
         let node = node.unwrap_or_else(|| match is_answer {
             // An answer counts once for each that comes.
-            true => format!("answer {}", self.answers.fetch_add(1, Ordering::Relaxed)).into(),
+            true => NodeId::nameless(self.answers.fetch_add(1, Ordering::Relaxed)),
             false => "emitter".into(),
         });
         self.take(node, message);

@@ -15,7 +15,7 @@ use limpet_proto::socketio::msgpack;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::classic::{Name, Options, ReadSocket, event, json, malformed, raw};
+use super::classic::{Name, Options, ReadSocket, event, json, malformed, raw, server_event};
 use crate::adapter::BusError;
 use crate::envelope::{Message, RequestId, SocketInfo};
 use crate::node::NodeId;
@@ -296,7 +296,7 @@ pub(super) fn read(kind: u64, data: &str, attachments: Vec<Bytes>) -> Result<Mes
             Message::Fetched { request: asked?, sockets }
         }
         kind::SERVER_SIDE_EMIT => {
-            let arguments = event(packet.ok_or_else(wanted)?, attachments)?;
+            let arguments = server_event(packet.ok_or_else(wanted)?, attachments)?;
             Message::ServerSideEmit { arguments, request: request_id }
         }
         kind::SERVER_SIDE_REPLY => Message::ServerSideReply { request: asked?, arguments: value(packet, attachments)? },

@@ -196,7 +196,7 @@ impl Streams {
         }
         let streams = Arc::new(StreamSet { names, feeds, meter });
         let hears = streams.clone();
-        let hear = move |channel: &str, bytes: Bytes| hears.hear(channel, &bytes);
+        let hear = move |channel: &str, _: Option<&str>, bytes: Bytes| hears.hear(channel, &bytes);
         let bounds = Bounds { messages: options.max_queued, bytes: options.max_queued_bytes };
         let channels = Connections::open(address, bounds, streams.meter.clone(), Arc::new(hear)).await?;
         for reader in readers {
@@ -238,7 +238,7 @@ impl Adapter for Streams {
         let time = retention.saturating_add(retention / 2);
         let bounds = TailBounds { time, entries, bytes: options.max_remembered_bytes };
         streams.feeds.iter().for_each(|feed| feed.remember(bounds));
-        let history = History { connection: keeping.clone(), meter: streams.meter.clone() };
+        let history = History::new(keeping.clone(), streams.meter.clone());
         let prefix = options.session_prefix.as_str().into();
         let sessions = Sessions { connection: keeping.clone(), prefix, retention };
         Some(Arc::new(StreamsLog { streams: streams.clone(), history, sessions }))
@@ -315,6 +315,15 @@ impl Link for StreamsLink {
         .boxed()
     }
 
+    fn names(&self) -> BoxFuture<'_, Result<Vec<NodeId>, BusError>> {
+        async {
+            let Shared { options, streams, channels, .. } = &*self.shared;
+            let before = streams.names.public(&self.member.namespace);
+            channels.names(&before, options.how(), &self.member.node).await
+        }
+        .boxed()
+    }
+
     fn close(&self) {
         let Shared { streams, channels, .. } = &*self.shared;
         if streams.feed(&self.member.namespace).leave(&self.member).is_some() {
@@ -331,19 +340,28 @@ impl StreamSet {
 
     /// Takes what came on a channel, to whomever it belongs.
     fn hear(&self, channel: &str, bytes: &Bytes) {
-        let Some((namespace, addressee)) = self.names.place(channel) else { return };
-        let members = self.feed(namespace).members(namespace);
-        let is_meant = |member: &&Arc<Member>| addressee.is_none_or(|addressee| member.node.as_str() == addressee);
-        let members: Vec<_> = members.iter().filter(is_meant).cloned().collect();
+        let members: Vec<_> = self.names.places(channel).flat_map(|(name, node)| self.meant(name, node)).collect();
         if members.is_empty() {
             return;
         }
         self.meter.received.add(1);
         match message::read_whole(bytes) {
-            Ok((node, of, message)) if of == namespace => give(&members, &node, message, None, false),
-            Ok(_) => self.drop_malformed(channel, "it is of another namespace"),
+            Ok((node, of, message)) => {
+                let members: Vec<_> = members.into_iter().filter(|member| *member.namespace == *of).collect();
+                if members.is_empty() {
+                    return self.drop_malformed(channel, "it is of another namespace");
+                }
+                give(&members, &node, message, None, false);
+            }
             Err(error) => self.drop_malformed(channel, &error),
         }
+    }
+
+    /// Returns the nodes of this process in a namespace: all, or the one that is named.
+    fn meant(&self, namespace: &str, addressee: Option<&str>) -> Vec<Arc<Member>> {
+        let members = self.feed(namespace).members(namespace);
+        let is_meant = |member: &&Arc<Member>| addressee.is_none_or(|addressee| member.node.as_str() == addressee);
+        members.iter().filter(is_meant).cloned().collect()
     }
 
     fn drop_malformed(&self, channel: &str, error: &(impl fmt::Display + ?Sized)) {

@@ -25,6 +25,11 @@ impl Wire {
         Ok(Self { stream: dialled.introduce().await?, reader: Reader::default() })
     }
 
+    /// Lets the answers to what is sent from now on have at most so many bytes.
+    pub(super) fn limit(&mut self, max_answer: usize) {
+        self.reader.limit(max_answer);
+    }
+
     /// Whether it is known to be closed. Only while no answer is awaited.
     pub(super) fn is_closed(&mut self) -> bool {
         let read = self.stream.read_buf(self.reader.buffer()).now_or_never();

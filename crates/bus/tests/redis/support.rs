@@ -9,7 +9,7 @@ use limpet_proto::socketio::arguments::Arguments;
 use limpet_testkit::raw::RawClient;
 
 /// How long something may take that happens by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One namespace of one node.
 pub(crate) struct Node {
@@ -34,6 +34,11 @@ impl Ear {
     /// What was heard, as texts of arguments.
     pub(crate) fn heard(&self) -> Vec<String> {
         self.0.lock().unwrap().iter().filter_map(|envelope| text(&envelope.message)).collect()
+    }
+
+    /// How many messages were heard.
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
     }
 }
 

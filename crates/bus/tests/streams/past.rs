@@ -51,6 +51,12 @@ async fn only_broadcasts_of_the_namespace_are_found() {
     let found: Vec<String> = stretch.entries.iter().map(|entry| entry.arguments.get(1).unwrap()).collect();
     assert_eq!((found, stretch.is_whole), (list(&["a", "b", "c"]), true));
     assert_eq!(stretch.entries[1].targets, targets);
+    for (rooms, expected) in [(&["r"][..], &["a", "b", "c"][..]), (&["r", "e"], &["a", "c"]), (&["id"], &["a", "c"])] {
+        let rooms: Vec<_> = rooms.iter().map(|room| (*room).into()).collect();
+        let stretch = log.read_for("/", &rooms, Offset::ZERO, last).await.unwrap();
+        let found: Vec<String> = stretch.entries.iter().map(|entry| entry.arguments.get(1).unwrap()).collect();
+        assert_eq!((found, stretch.is_whole), (list(expected), true), "{rooms:?}");
+    }
     assert_eq!(stretch.entries[2].arguments.attachments(), [&[1, 2, 255][..]]);
     assert_eq!(texts(&log, stretch.entries[0].offset, stretch.entries[1].offset).await, (list(&["b"]), true));
     assert_eq!(texts(&log, last, last).await, (vec![], true));

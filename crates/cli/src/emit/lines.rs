@@ -121,7 +121,7 @@ fn add(bulk: &mut Bulk, emitter: &Emitter, line: &[u8]) -> anyhow::Result<()> {
             let emitter = namespace.map_or_else(|| emitter.clone(), |namespace| emitter.of(&namespace));
             bulk.add_json(&aim(emitter, &rooms, &except), &text).map_err(plain)?;
         }
-        Some(_) => bail!("a line is a list or an object"),
+        Some(_) => bail!("a line is a list, [\"event\", argument, …], or an object, {{\"event\": …}}"),
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::packet::{PacketError, string};
+use super::packet::{PacketError, check_event_name, check_name, string};
 
 /// The arguments of an event, its name first, or the values of an acknowledgement.
 #[derive(Debug, Clone)]
@@ -159,16 +159,31 @@ impl Arguments {
 
     /// Returns the name of an event. One that is a number is returned as it is written; without a name it is empty.
     pub fn event_name(&self) -> Cow<'_, str> {
-        // Most names need no parser: the list is well-formed, and a text without escapes ends at the next quotation mark.
-        if let Some(rest) = self.text.strip_prefix("[\"")
-            && let Some(end) = memchr::memchr2(b'"', b'\\', rest.as_bytes())
-            && let Some((name, behind)) = rest.split_at_checked(end)
-            && behind.starts_with('"')
-        {
+        if let Some(name) = self.plain_name() {
             return Cow::Borrowed(name);
         }
         let name = self.raw(0).unwrap_or_default();
         string(name).unwrap_or(Cow::Borrowed(name))
+    }
+
+    /// Says that clients take this for an event. They close the connection on one that begins with neither a text nor a number,
+    /// or whose name the libraries use for themselves.
+    ///
+    /// # Errors
+    /// [`PacketError::Payload`] or [`PacketError::ReservedEvent`].
+    pub fn check_event(&self) -> Result<(), PacketError> {
+        match self.plain_name() {
+            Some(name) => check_name(name),
+            None => check_event_name(self.raw(0).ok_or(PacketError::Payload)?),
+        }
+    }
+
+    /// Returns the name of an event if it stands there as it is.
+    fn plain_name(&self) -> Option<&str> {
+        // Most names need no parser: the list is well-formed, and a text without escapes ends at the next quotation mark.
+        let rest = self.text.strip_prefix("[\"")?;
+        let (name, behind) = rest.split_at_checked(memchr::memchr2(b'"', b'\\', rest.as_bytes())?)?;
+        behind.starts_with('"').then_some(name)
     }
 
     /// Returns the JSON of one value, in which attachments are placeholders; `None` behind the last one.

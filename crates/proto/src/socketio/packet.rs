@@ -257,16 +257,15 @@ fn event(json: &str) -> Result<&str, PacketError> {
 /// Says that events may have a name that is written like this: a number, or text that the libraries do not use.
 pub(super) fn check_event_name(json: &str) -> Result<(), PacketError> {
     match json.as_bytes().first() {
-        Some(b'"') => {
-            let name = string(json).ok_or(PacketError::Payload)?;
-            if RESERVED_EVENTS.contains(&&*name) {
-                return Err(PacketError::ReservedEvent);
-            }
-            Ok(())
-        }
+        Some(b'"') => check_name(&string(json).ok_or(PacketError::Payload)?),
         Some(b'-' | b'0'..=b'9') => Ok(()),
         _ => Err(PacketError::Payload),
     }
+}
+
+/// Says that events may have this name.
+pub(super) fn check_name(name: &str) -> Result<(), PacketError> {
+    if RESERVED_EVENTS.contains(&name) { Err(PacketError::ReservedEvent) } else { Ok(()) }
 }
 
 /// The member that marks an object as the place of an attachment.

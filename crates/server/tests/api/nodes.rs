@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use limpet_server::{Ack, Listening, Local, NodeId, Options, Server, Socket};
+use futures_util::future::BoxFuture;
+use limpet_bus::{BusError, Link, Message, Peers, Receiver, To};
+use limpet_server::{Ack, Adapter, Listening, Local, NodeId, Options, Server, Socket};
 
 use crate::script::{listen, run};
 
@@ -156,4 +158,37 @@ async fn two_processes_are_joined_by_an_adapter_of_ones_own() {
         "#,
     )
     .await;
+}
+
+/// An adapter whose other nodes cannot be asked.
+struct Silent(Local);
+
+struct SilentLink(Box<dyn Link>);
+
+impl Adapter for Silent {
+    fn join(&self, namespace: &str, node: NodeId, receiver: Arc<dyn Receiver>) -> Result<Box<dyn Link>, BusError> {
+        Ok(Box::new(SilentLink(self.0.join(namespace, node, receiver)?)))
+    }
+}
+
+impl Link for SilentLink {
+    fn publish(&self, to: To<'_>, message: Message) -> Result<(), BusError> {
+        self.0.publish(to, message)
+    }
+
+    fn peers(&self) -> BoxFuture<'_, Result<Peers, BusError>> {
+        Box::pin(async { Err(BusError::Closed) })
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
+#[tokio::test]
+async fn who_finds_sockets_knows_that_the_other_nodes_were_not_asked() {
+    let io = Server::new(Options { adapter: Arc::new(Silent(Local::new())), ..Options::default() });
+    let found = io.fetch_sockets().await;
+    assert!(matches!(found.error.as_deref(), Some(BusError::Closed)), "{found:?}");
+    assert!(io.local().fetch_sockets().await.error.is_none());
 }

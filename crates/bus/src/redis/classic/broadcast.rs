@@ -144,9 +144,7 @@ impl Broadcast<'_> {
         if of != namespace {
             return Err(malformed("the packet is of another namespace"));
         }
-        if arguments.is_empty() {
-            return Err(malformed("an event has a name"));
-        }
+        arguments.check_event().map_err(malformed)?;
         Ok(Received::Message(Some(node), Message::Broadcast { arguments, targets, flags, request: None }))
     }
 }

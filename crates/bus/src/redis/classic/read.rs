@@ -82,7 +82,15 @@ impl ReadPacket<'_> {
     }
 }
 
+/// Takes the arguments of an event for clients: those whom it would make close their connection do not get it.
 pub(in crate::redis) fn event(data: &RawValue, attachments: Vec<Bytes>) -> Result<Arguments, BusError> {
+    let arguments = Arguments::from_raw(data, attachments).map_err(malformed)?;
+    arguments.check_event().map_err(malformed)?;
+    Ok(arguments)
+}
+
+/// Takes the arguments of an event for servers, which may have any name.
+pub(in crate::redis) fn server_event(data: &RawValue, attachments: Vec<Bytes>) -> Result<Arguments, BusError> {
     let arguments = Arguments::from_raw(data, attachments).map_err(malformed)?;
     if arguments.is_empty() {
         return Err(malformed("an event has a name"));
@@ -133,7 +141,7 @@ fn request(namespace: &str, request: Request<'_>, attachments: Vec<Bytes>) -> Re
         kind::DISCONNECT => Message::Disconnect { targets: meant(sid, opts)?, close: close == Some(true) },
         kind::FETCH => Message::Fetch { targets: meant(None, opts)?, request: id.ok_or_else(wanted)? },
         kind::SERVER_SIDE_EMIT => {
-            Message::ServerSideEmit { arguments: event(data.ok_or_else(wanted)?, attachments)?, request: id }
+            Message::ServerSideEmit { arguments: server_event(data.ok_or_else(wanted)?, attachments)?, request: id }
         }
         kind::BROADCAST => {
             let arguments = packet.ok_or_else(wanted)?.event(namespace, attachments)?;
@@ -151,6 +159,8 @@ fn request(namespace: &str, request: Request<'_>, attachments: Vec<Bytes>) -> Re
 struct Response<'a> {
     #[serde(rename = "requestId")]
     request_id: RequestId,
+    /// Who answers, if they say so.
+    uid: Option<NodeId>,
     #[serde(rename = "type")]
     kind: Option<u64>,
     #[serde(rename = "clientCount")]
@@ -190,9 +200,9 @@ impl From<ReadSocket> for SocketInfo {
     }
 }
 
-/// Reads an answer. Who answers is not said.
+/// Reads an answer.
 fn response(response: Response<'_>, attachments: Vec<Bytes>) -> Result<Received, BusError> {
-    let Response { request_id: request, kind, client_count, data, packet, sockets, rooms } = response;
+    let Response { request_id: request, uid, kind, client_count, data, packet, sockets, rooms } = response;
     let values = |value: Option<&RawValue>| {
         let text = format!("[{}]", value.map_or("null", RawValue::get));
         Arguments::from_parts(text, attachments).map_err(malformed)
@@ -211,5 +221,5 @@ fn response(response: Response<'_>, attachments: Vec<Bytes>) -> Result<Received,
         (None, None, Some(rooms)) => Message::Rooms { request, rooms: rooms.into_iter().map(Room::from).collect() },
         (None, None, None) => return Ok(Received::Nothing),
     };
-    Ok(Received::Message(None, message))
+    Ok(Received::Message(uid, message))
 }

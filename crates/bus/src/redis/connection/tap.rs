@@ -13,6 +13,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use super::Hear;
 use crate::redis::open::Duplex;
 
+/// How many messages are taken before others on the same thread have their turn: clients, and what is published.
+const TURN: usize = 256;
+
 /// A stream out of which what was published is taken.
 pub(super) struct Tap {
     stream: Box<dyn Duplex>,
@@ -31,6 +34,7 @@ impl Tap {
 impl AsyncRead for Tap {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { stream, reader, rest, hear } = self.get_mut();
+        let mut heard = 0;
         loop {
             if !rest.is_empty() {
                 let len = rest.len().min(out.remaining());
@@ -41,8 +45,15 @@ impl AsyncRead for Tap {
             if reader.poll_frame().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
                 let frame = reader.frame();
                 match message(&frame) {
-                    Some((channel, bytes)) => hear(channel, bytes),
+                    Some((channel, pattern, bytes)) => {
+                        hear(channel, pattern, bytes);
+                        heard += 1;
+                    }
                     None => rest.extend_from_slice(frame.bytes()),
+                }
+                if heard == TURN && rest.is_empty() {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 continue;
             }
@@ -68,18 +79,19 @@ impl AsyncWrite for Tap {
     }
 }
 
-/// Returns channel and bytes of what was published; `None` for anything else.
-fn message<'a>(frame: &'a Frame<'_>) -> Option<(&'a str, Bytes)> {
+/// Returns channel, pattern and bytes of what was published; `None` for anything else.
+fn message<'a>(frame: &'a Frame<'_>) -> Option<(&'a str, Option<&'a str>, Bytes)> {
     let mut values = frame.values();
     let Value::Push(count) = values.next()? else { return None };
-    match (values.bulk()?, count) {
-        (b"message" | b"smessage", 3) => {}
-        (b"pmessage", 4) => drop(values.bulk()?),
+    let pattern = match (values.bulk()?, count) {
+        (b"message" | b"smessage", 3) => None,
+        (b"pmessage", 4) => Some(values.bulk()?),
         _ => return None,
-    }
+    };
     let (channel, bytes) = (values.bulk()?, values.bulk()?);
     // The name of a channel may be any bytes; ours are text.
-    Some((str::from_utf8(channel).unwrap_or_default(), frame.share(bytes)))
+    let text = |name| str::from_utf8(name).unwrap_or_default();
+    Some((text(channel), pattern.map(text), frame.share(bytes)))
 }
 
 #[cfg(test)]
@@ -105,18 +117,21 @@ mod tests {
         tokio::spawn(async move { redis.write_all(&all).await });
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hears = heard.clone();
-        let hear = move |channel: &str, bytes: Bytes| hears.lock().unwrap().push((channel.to_owned(), bytes));
+        let hear = move |channel: &str, pattern: Option<&str>, bytes: Bytes| {
+            hears.lock().unwrap().push((channel.to_owned(), pattern.map(str::to_owned), bytes));
+        };
         let mut read = String::new();
         Tap::new(Box::new(ours), Arc::new(hear)).read_to_string(&mut read).await.unwrap();
         assert_eq!(read, rest.repeat(3));
-        let each = [("c".to_owned(), Bytes::from_static(b"hi")), ("cd".to_owned(), Bytes::new())];
+        let each =
+            [("c".to_owned(), None, Bytes::from_static(b"hi")), ("cd".to_owned(), Some("c*".to_owned()), Bytes::new())];
         assert_eq!(*heard.lock().unwrap(), [each.clone(), each.clone(), each].concat());
     }
 
     #[tokio::test]
     async fn what_redis_never_says_is_an_error() {
         let mut read = Vec::new();
-        let tap = Tap::new(Box::new(io::Cursor::new(b"+OK\r\nnonsense\r\n".to_vec())), Arc::new(|_, _| ()));
+        let tap = Tap::new(Box::new(io::Cursor::new(b"+OK\r\nnonsense\r\n".to_vec())), Arc::new(|_, _, _| ()));
         let error = { tap }.read_to_end(&mut read).await.unwrap_err();
         assert_eq!((read, error.kind()), (b"+OK\r\n".to_vec(), io::ErrorKind::InvalidData));
     }

@@ -92,6 +92,7 @@ impl Url {
         };
         url.read_path(path)?;
         url.read_query(query)?;
+        url.name_user();
         match (fragment, &mut url.tls) {
             (None, _) => {}
             (Some("insecure"), Some(tls)) => tls.is_insecure = true,
@@ -119,7 +120,15 @@ impl Url {
                 _ => return Err(wrong(format!("has an unknown option {key}; a socket has db, user and pass"))),
             }
         }
+        url.name_user();
         Ok(url)
+    }
+
+    /// Lets a user without a password log in with none: it would be passed over otherwise, and somebody else be meant.
+    fn name_user(&mut self) {
+        if self.user.is_some() {
+            self.password.get_or_insert_default();
+        }
     }
 
     fn read_path(&mut self, path: &str) -> Result<(), UrlError> {

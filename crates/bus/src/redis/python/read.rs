@@ -149,7 +149,9 @@ fn arguments(event: &str, data: Option<&RawValue>, is_binary: bool) -> Result<Ar
         list.push_str(value.get());
     }
     list.push(']');
-    Arguments::from_parts(list, attachments).map_err(malformed)
+    let arguments = Arguments::from_parts(list, attachments).map_err(malformed)?;
+    arguments.check_event().map_err(malformed)?;
+    Ok(arguments)
 }
 
 /// Checks that every place of bytes has some: a client closes its connection if one has not.

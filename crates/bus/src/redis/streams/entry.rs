@@ -72,6 +72,11 @@ impl Entry {
         self.part(self.uid)
     }
 
+    /// Returns how many bytes it has.
+    pub(in crate::redis) fn len(&self) -> usize {
+        self.part(self.data).len()
+    }
+
     /// Says whether it is a broadcast.
     pub(in crate::redis) fn is_broadcast(&self) -> bool {
         self.part(self.kind) == b"3"

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::entry::Entry as Raw;
 use super::failed;
 use super::patience::Patient;
@@ -12,9 +14,16 @@ use crate::envelope::Message;
 use crate::health::Meter;
 use crate::log::{Entry, Offset, Stretch};
 use crate::recovery::Repeats;
+use crate::target::Room;
 
 /// How many entries are read in one go.
-const PAGE: u64 = 1000;
+const PAGE: u64 = 250;
+
+/// How many bytes of events are read for one client; one that has missed more gets a fresh session.
+const MAX_BYTES: usize = 128 * 1024 * 1024;
+
+/// For how many clients is read at a time. The others wait.
+const AT_ONCE: usize = 4;
 
 /// How many entries of a stream are read for one client; one that has missed more gets a fresh session.
 const MAX_READ: usize = 200_000;
@@ -22,20 +31,30 @@ const MAX_READ: usize = 200_000;
 /// What reads the past of streams.
 #[derive(Clone)]
 pub(super) struct History {
-    pub(super) connection: Patient,
-    pub(super) meter: Arc<Meter>,
+    connection: Patient,
+    meter: Arc<Meter>,
+    turns: Arc<Semaphore>,
 }
 
 impl History {
-    /// Reads the broadcasts of a namespace behind `after`, up to and with `upto`.
+    pub(super) fn new(connection: Patient, meter: Arc<Meter>) -> Self {
+        Self { connection, meter, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Reads the broadcasts of a namespace behind `after`, up to and with `upto`: all, or those alone that are for somebody in
+    /// these rooms.
     pub(super) async fn read(
         &self,
         stream: &str,
         namespace: &str,
+        rooms: Option<&[Room]>,
         after: Offset,
         upto: Offset,
     ) -> Result<Stretch, BusError> {
+        // It is never closed.
+        let _turn = self.turns.acquire().await;
         let connection = &mut self.connection.clone();
+        let mut bytes = 0;
         let mut found = Stretch { entries: Vec::new(), is_whole: true };
         let mut repeats = Repeats::new(MAX_PUBLISHERS);
         let (mut place, mut noted) = (after, after);
@@ -63,9 +82,15 @@ impl History {
                     }
                 }
                 if raw.is_broadcast() && raw.namespace() == namespace {
-                    found.entries.extend(self.broadcast(raw));
+                    let len = raw.len();
+                    let is_for = |entry: &Entry| rooms.is_none_or(|rooms| entry.is_for(rooms));
+                    if let Some(entry) = self.broadcast(raw).filter(is_for) {
+                        bytes += len;
+                        found.entries.push(entry);
+                    }
                 }
             }
+            found.is_whole &= bytes <= MAX_BYTES;
             if !is_full {
                 break;
             }

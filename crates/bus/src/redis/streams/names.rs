@@ -56,10 +56,17 @@ impl Names {
         format!("{}#{namespace}#{node}#", self.prefix)
     }
 
-    /// The namespace of a channel, and the node whose own channel it is; a namespace holds no `#`.
-    pub(in crate::redis) fn place<'a>(&self, channel: &'a str) -> Option<(&'a str, Option<&'a str>)> {
-        let (namespace, node) = channel.strip_prefix(&*self.prefix)?.strip_prefix('#')?.split_once('#')?;
-        Some((namespace, node.strip_suffix('#').filter(|node| !node.is_empty())))
+    /// The namespaces that a channel may be of, and the node whose own channel it then is. More than one if there are
+    /// more `#` in it than two.
+    pub(in crate::redis) fn places<'a>(&self, channel: &'a str) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+        let names = channel.strip_prefix(&*self.prefix).and_then(|rest| rest.strip_prefix('#')).unwrap_or_default();
+        names.match_indices('#').filter_map(|(end, _)| {
+            let node = &names[end + 1..];
+            if node.is_empty() {
+                return Some((&names[..end], None));
+            }
+            Some((&names[..end], Some(node.strip_suffix('#').filter(|node| !node.is_empty())?)))
+        })
     }
 }
 
@@ -98,10 +105,13 @@ mod tests {
         let node = NodeId::from("abc");
         assert_eq!(names.public("/chat"), "socket.io#/chat#");
         assert_eq!(names.private("/chat", &node), "socket.io#/chat#abc#");
-        assert_eq!(names.place("socket.io#/chat#"), Some(("/chat", None)));
-        assert_eq!(names.place("socket.io#/chat#abc#"), Some(("/chat", Some("abc"))));
+        let places = |channel| names.places(channel).collect::<Vec<_>>();
+        assert_eq!(places("socket.io#/chat#"), [("/chat", None)]);
+        assert_eq!(places("socket.io#/chat#abc#"), [("/chat", Some("abc")), ("/chat#abc", None)]);
         for foreign in ["other#/chat#", "socket.io", "socket.io#/chat"] {
-            assert_eq!(names.place(foreign), None, "{foreign}");
+            assert_eq!(places(foreign), [], "{foreign}");
         }
+        let marked = Names::new("s", 1, "my#key");
+        assert_eq!(marked.places(&marked.private("/a#b", &node)).nth(1), Some(("/a#b", Some("abc"))));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use limpet_proto::resp::{self, Frame};
+use limpet_proto::resp::{self, Frame, MAX_FRAME};
 use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -26,6 +26,9 @@ use crate::redis::wire::is_too_long;
 
 /// How many entries are read in one go, if they are not too long together.
 pub(super) const COUNT: u64 = 500;
+
+/// How many bytes are read in one go; more only of an entry that is longer.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long Redis waits for an entry before it says that there is none.
 const BLOCK: Duration = Duration::from_secs(5);
@@ -86,10 +89,11 @@ impl Reader {
                 self.next(next, &mut command, &mut entries).await
             };
             if let Err(error) = read {
-                outage.begin(&error);
-                if is_too_long(&error) {
+                if is_too_long(&error) && self.count > 1 {
                     self.count = (self.count / 8).max(1);
+                    continue;
                 }
+                outage.begin(&error);
                 sleep(RETRY).await;
                 continue;
             }
@@ -129,6 +133,7 @@ impl Reader {
             entry::of_xread(frame, entries);
             Ok(())
         };
+        self.connection.limit(if self.count > 1 { MAX_BYTES } else { MAX_FRAME });
         self.connection.exchange(command, 1, take).await
     }
 

@@ -15,6 +15,7 @@ use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
 use sha1::{Digest as _, Sha1};
 
 use super::patience::Patient;
+use super::writer::is_final;
 use super::{failed, session};
 use crate::adapter::BusError;
 use crate::log::{Adopted, Hold, Lease, Refreshed, Session};
@@ -104,6 +105,15 @@ return 1",
     )
 });
 
+/// Why Redis does not give a session.
+#[derive(Debug)]
+pub(super) enum Unkept {
+    /// It will not do so later either.
+    Refused(BusError),
+    /// It may be better soon.
+    Failed(BusError),
+}
+
 /// The sessions that a Redis keeps.
 #[derive(Clone)]
 pub(super) struct Sessions {
@@ -182,23 +192,21 @@ impl Sessions {
         Ok(if is_kept { Hold::Kept } else { Hold::Taken })
     }
 
-    pub(super) async fn adopt(
-        &self,
-        namespace: &str,
-        secret: &str,
-        node: &NodeId,
-    ) -> Result<Option<Adopted>, BusError> {
+    pub(super) async fn adopt(&self, namespace: &str, secret: &str, node: &NodeId) -> Result<Option<Adopted>, Unkept> {
         let Some(keys) = self.keys(secret) else { return Ok(None) };
         let lifetime = self.lifetime();
         let mut known = String::new();
         loop {
             let values = [node.as_str().as_bytes(), lifetime.as_bytes(), known.as_bytes()];
-            let answer: Value = ADOPT.run(&self.connection, &keys, &values).await.map_err(failed)?;
+            let answer: Value = match ADOPT.run(&self.connection, &keys, &values).await {
+                Err(error) if is_final(&error) => return Err(Unkept::Refused(failed(error))),
+                answer => answer.map_err(|error| Unkept::Failed(failed(error)))?,
+            };
             if answer == Value::Nil {
                 return Ok(None);
             }
             let (value, epoch, former): (Vec<u8>, u64, String) =
-                redis::from_redis_value(answer).map_err(|error| failed(error.into()))?;
+                redis::from_redis_value(answer).map_err(|error| Unkept::Refused(failed(error.into())))?;
             let (session, written) = match session::read(namespace, secret, &value) {
                 Ok(read) => read,
                 Err(error) => {

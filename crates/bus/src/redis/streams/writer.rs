@@ -167,8 +167,12 @@ impl Writing {
                     outage.end();
                     return Ok(last.unwrap_or(before));
                 }
-                Err(error) if is_final(&error) => return Err(error),
-                Err(error) => outage.begin(&error),
+                Err(error) => {
+                    outage.begin(&error);
+                    if is_final(&error) {
+                        return Err(error);
+                    }
+                }
             }
             again = Some(before);
             sleep(pause).await;
@@ -188,7 +192,7 @@ impl Writing {
 }
 
 /// Says whether Redis will not take it later either.
-fn is_final(error: &RedisError) -> bool {
+pub(super) fn is_final(error: &RedisError) -> bool {
     let errors = error.clone().into_server_errors();
     errors.is_some_and(|errors| errors.iter().any(|(_, error)| FINAL.contains(&error.code())))
 }

@@ -13,6 +13,10 @@ fn a_redis_alone() {
     let url = read("redis://ada:p%40ss%2F@h:7000/3");
     assert_eq!((url.user.as_deref(), url.password.as_deref(), url.db), (Some("ada"), Some("p@ss/"), 3));
     assert_eq!((url.hosts, url.shape), (vec![host("h", 7000)], Shape::One));
+    for alone in ["redis://ada@h", "redis+unix:///s?user=ada"] {
+        let url = read(alone);
+        assert_eq!((url.user.as_deref(), url.password.as_deref()), (Some("ada"), Some("")), "{alone}");
+    }
     let url = read("redis://:only@[::1]");
     assert_eq!((url.user, url.password.as_deref()), (None, Some("only")));
     assert_eq!(url.hosts, [host("::1", 6379)]);
