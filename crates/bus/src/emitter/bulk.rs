@@ -148,7 +148,6 @@ impl Bulk {
         }
         let sent = match &mut self.way {
             Way::Publish { connection, out, owners } => {
-                connection.leave_closed();
                 let mut answered = 0;
                 let take = |number, _: &Frame<'_>| {
                     answered = number + 1;

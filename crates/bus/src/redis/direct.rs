@@ -47,13 +47,6 @@ impl Direct {
         Wire::new(self.topology.dial(&to).await?).await
     }
 
-    /// Leaves a connection that is known to be closed, for the next commands: it has taken nothing of them.
-    pub(crate) fn leave_closed(&mut self) {
-        if self.wire.as_mut().is_some_and(Wire::is_closed) {
-            self.wire = None;
-        }
-    }
-
     /// Lets the answers to what is sent from now on have at most so many bytes. One that has more breaks the connection.
     pub(super) fn limit(&mut self, max_answer: usize) {
         self.max_answer = max_answer;
