@@ -1,5 +1,5 @@
 //! Two users of `limpet demo` in Chromium, on different nodes: they talk, one's node ends, the other's drains, and
-//! both move.
+//! both move. And one who reads while others talk.
 //!
 //! `LIMPET_SHOTS=docs/images cargo xtask test -p limpet-cli --test chat_browser` makes the pictures of docs/chat.md anew.
 
@@ -23,6 +23,12 @@ fn two_users(arguments: &[&str]) -> Verdict {
     verdict.assert_good();
     assert!(demo.process.terminate().expect("it ends").success());
     verdict
+}
+
+#[test]
+fn a_reader_of_a_busy_room_is_not_moved() {
+    let demo = Demo::start(BINARY).expect("the demonstration starts");
+    peers::chat_reader(&demo.url()).expect("Chromium starts").verdict().expect("a verdict").assert_good();
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use limpet_testkit::http;
 use limpet_testkit::listener::Listener;
 use limpet_testkit::process::Process;
 use limpet_testkit::redis::Redis;
+use limpet_testkit::wait;
 use serde_json::json;
 
 /// A running `limpet chat`.
@@ -30,15 +30,8 @@ impl Node {
     /// Waits until `/health` has this status and begins so.
     #[track_caller]
     fn says(&self, status: u16, words: &str) {
-        let end = Instant::now() + Duration::from_secs(30);
-        loop {
-            let answer = http::get(self.address, "/health", &[]).unwrap();
-            if answer.status == status && answer.body.starts_with(words) {
-                return;
-            }
-            assert!(Instant::now() < end, "{} {}", answer.status, answer.body);
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let look = || http::get(self.address, "/health", &[]).unwrap();
+        wait::until_seen(words, look, |answer| answer.status == status && answer.body.starts_with(words));
     }
 
     /// A user in the lobby.

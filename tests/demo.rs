@@ -80,6 +80,8 @@ fn commands_act_on_the_nodes() {
 
     type_and_read(&mut demo, "stop 9", "there is no node 9; they are 1 to 4");
     type_and_read(&mut demo, "dance", "help shows them");
+    type_and_read(&mut demo, &format!("{} stop 2", "x".repeat(2000)), "help shows them");
+    assert!(type_and_read(&mut demo, "list", "node 2 ").contains("running"), "the rest of a long line was a command");
     type_and_read(&mut demo, "help", "end all");
     demo.process.send_line("quit").expect("it reads");
     assert!(demo.process.wait().expect("it ends").success());
@@ -91,6 +93,8 @@ fn signals_end_it_cleanly() {
         let mut demo = demo();
         demo.process.signal(signal).expect("it runs");
         assert!(demo.process.wait().expect("it ends").success(), "{signal:?}");
+        let output = demo.process.output();
+        assert!(!output.contains("endpoint down"), "an end by {signal:?} raised an alarm:\n{output}");
     }
 }
 

@@ -1,6 +1,6 @@
 // The application of `limpet-bench server` on Node's socket.io with ws, default options.
 //
-// Listens on the address of its argument and prints `listening PORT`. `echo` is sent back, `ask` is acknowledged, `news` goes to everybody.
+// Listens on the address of its argument and prints `listening PORT`. `echo` is sent back, `ask` is acknowledged, `news` goes to everybody, and `burst` four times.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 
@@ -23,5 +23,8 @@ io.on("connection", (socket) => {
   socket.on("echo", (text) => socket.emit("echo", text));
   socket.on("ask", (text, answer) => answer(text));
   socket.on("news", (text) => io.emit("news", text));
+  socket.on("burst", (text) => {
+    for (let n = 0; n < 4; n++) io.emit("news", text);
+  });
 });
 http.listen({ host: process.argv[2] ?? "127.0.0.1", port: 0 }, () => console.log(`listening ${http.address().port}`));

@@ -1,6 +1,6 @@
 //! The application of `limpet-bench server` on Limpet: one thread, default options, as its users would write it.
 //!
-//! Listens on the address of its argument and prints `listening PORT`. `echo` is sent back, `ask` is acknowledged, `news` goes to everybody.
+//! Listens on the address of its argument and prints `listening PORT`. `echo` is sent back, `ask` is acknowledged, `news` goes to everybody, and `burst` four times.
 
 use limpet_server::{Ack, Options, Server, Socket};
 
@@ -20,6 +20,11 @@ async fn main() -> std::io::Result<()> {
         });
         socket.on("news", |socket: Socket, text: String| async move {
             let _ = socket.namespace().emit("news", text);
+        });
+        socket.on("burst", |socket: Socket, text: String| async move {
+            for _ in 0..4 {
+                let _ = socket.namespace().emit("news", &text);
+            }
         });
     });
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1".to_owned());

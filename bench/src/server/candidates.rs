@@ -1,6 +1,6 @@
 //! The servers under test: how each is started and recognised as ready.
 //!
-//! All run the same application with one thread: `echo` is sent back, `ask` is acknowledged, `news` goes to everybody.
+//! All run the same application with one thread: `echo` is sent back, `ask` is acknowledged, `news` goes to everybody, and `burst` four times.
 //! All have their default options, so that compression is off everywhere.
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -9,6 +9,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use super::load::BURST;
+
 const LISTENER: Token = Token(usize::MAX);
 const SCRATCH_BYTES: usize = 64 * 1024;
 const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -90,7 +92,7 @@ fn turn(connections: &mut [Option<TcpStream>], index: usize, scratch: &mut [u8],
             http(request, answer);
             false
         }
-        frame => message(frame, answer),
+        frames => messages(frames, answer),
     };
     let sent = if is_for_all {
         connections.iter_mut().flatten().try_for_each(|stream| stream.write_all(answer))
@@ -120,14 +122,32 @@ fn http(request: &[u8], answer: &mut Vec<u8>) {
     answer.extend_from_slice(body.as_bytes());
 }
 
-/// Answers a masked frame of the bench's clients. True when the answer is for everybody.
-fn message(frame: &mut [u8], answer: &mut Vec<u8>) -> bool {
-    let start = if frame.get(1) == Some(&0xfe) { 4 } else { 2 };
-    let Some((mask, payload)) = frame.get_mut(start..).and_then(|rest| rest.split_at_mut_checked(4)) else {
-        return false;
-    };
-    for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
-        *byte ^= mask;
+/// Answers the masked frames of the bench's clients, which come whole. True when the answer is for everybody.
+fn messages(mut frames: &mut [u8], answer: &mut Vec<u8>) -> bool {
+    let mut is_for_all = false;
+    loop {
+        let (start, length) = match *frames {
+            [_, 0xfe, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+            [_, length, ..] => (2, usize::from(length & 0x7f)),
+            _ => return is_for_all,
+        };
+        let Some((frame, behind)) = frames.split_at_mut_checked(start + 4 + length) else { return is_for_all };
+        let Some((mask, payload)) = frame.get_mut(start..).and_then(|rest| rest.split_at_mut_checked(4)) else {
+            return is_for_all;
+        };
+        for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
+            *byte ^= mask;
+        }
+        is_for_all |= message(payload, answer);
+        frames = behind;
+    }
+}
+
+/// Answers a message. True when the answer is for everybody.
+fn message(payload: &[u8], answer: &mut Vec<u8>) -> bool {
+    if let Some(rest) = payload.strip_prefix(b"42[\"burst\",") {
+        (0..BURST).for_each(|_| text(answer, &[b"42[\"news\",", rest]));
+        return true;
     }
     match payload.strip_prefix(b"427[\"ask\",") {
         Some(rest) => text(answer, &[b"437[", rest]),

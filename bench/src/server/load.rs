@@ -7,4 +7,4 @@ mod question;
 
 pub(crate) use self::crowd::{Arrival, Crowd};
 pub(super) use self::polling::PollingLoad;
-pub(super) use self::question::{Question, ask_each_once, ask_on, tell_all};
+pub(super) use self::question::{BURST, Question, ask_each_once, ask_on, tell_all};

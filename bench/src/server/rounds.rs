@@ -16,6 +16,8 @@ use crate::rounds::{SATURATED_SHARE, in_turn, told};
 const WARM_CLIENTS: usize = 256;
 /// What an event carries.
 const PAYLOAD_BYTES: usize = 64;
+/// How many events of a client are under way in a burst.
+const UNDER_WAY: usize = 8;
 /// What a session has carried before it keeps still.
 const LAST_PAYLOAD_BYTES: usize = 1024;
 /// These scatter less, or take long.
@@ -88,9 +90,11 @@ fn measure(row: &Row, candidate: Candidate, settings: &Settings) -> anyhow::Resu
     let meter = Meter::new(stage.pids(), vec![std::process::id()]).across(settings.network)?;
     let measured = match row.work {
         Work::Memory => memory(row, &stage, &meter),
-        Work::Echo => echo(row, &Question::echo(PAYLOAD_BYTES), &stage, settings, &meter),
-        Work::Ask => echo(row, &Question::ask(PAYLOAD_BYTES), &stage, settings, &meter),
-        Work::News => news(row, &stage, settings, &meter),
+        Work::Echo => echo(row, &Question::echo(PAYLOAD_BYTES), 1, &stage, settings, &meter),
+        Work::EchoBurst => echo(row, &Question::echo(PAYLOAD_BYTES), UNDER_WAY, &stage, settings, &meter),
+        Work::Ask => echo(row, &Question::ask(PAYLOAD_BYTES), 1, &stage, settings, &meter),
+        Work::News => news(row, &Question::news(PAYLOAD_BYTES), &stage, settings, &meter),
+        Work::NewsBurst => news(row, &Question::burst(PAYLOAD_BYTES), &stage, settings, &meter),
         Work::Polling => PollingLoad::open(stage.address(), row.clients)
             .and_then(|mut load| load.run(settings.plan(), &meter))
             .map(|outcome| cpu(&outcome, true)),
@@ -113,18 +117,25 @@ fn crowd(stage: &Stage, count: usize) -> anyhow::Result<Crowd> {
 fn echo(
     row: &Row,
     question: &Question,
+    under_way: usize,
     stage: &Stage,
     settings: &Settings,
     meter: &Meter,
 ) -> anyhow::Result<(Sample, String)> {
-    let outcome = ask_on(&mut crowd(stage, row.clients)?, question, settings.plan(), meter)?;
+    let outcome = ask_on(&mut crowd(stage, row.clients)?, question, under_way, settings.plan(), meter)?;
     Ok(cpu(&outcome, true))
 }
 
 /// The next event starts when the last client has the one before, so the server has pauses, and they cost nothing.
-fn news(row: &Row, stage: &Stage, settings: &Settings, meter: &Meter) -> anyhow::Result<(Sample, String)> {
+fn news(
+    row: &Row,
+    question: &Question,
+    stage: &Stage,
+    settings: &Settings,
+    meter: &Meter,
+) -> anyhow::Result<(Sample, String)> {
     let mut crowd = crowd(stage, row.clients)?;
-    let outcome = tell_all(&mut crowd, &Question::news(PAYLOAD_BYTES), settings.plan(), meter)?;
+    let outcome = tell_all(&mut crowd, question, settings.plan(), meter)?;
     Ok(cpu(&outcome, false))
 }
 
@@ -194,7 +205,7 @@ fn calls(row: &Row, stage: &Stage, settings: &Settings, meter: &Meter) -> anyhow
     let mut crowd = crowd(stage, row.clients)?;
     let plan = Plan { warm_up: Duration::ZERO, ..settings.plan() };
     let directory = ScratchDirectory::new("strace")?;
-    let (outcome, calls) = meter.count_calls(directory.path(), || ask_on(&mut crowd, &question, plan, meter))?;
+    let (outcome, calls) = meter.count_calls(directory.path(), || ask_on(&mut crowd, &question, 1, plan, meter))?;
     let round_trips = outcome.all_round_trips as f64;
     let total: u64 = calls.iter().map(|(_, count)| count).sum();
     let parts: Vec<String> = calls

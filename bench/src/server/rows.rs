@@ -9,10 +9,14 @@ pub(super) enum Work {
     Memory,
     /// CPU microseconds for an event and the event that answers it.
     Echo,
+    /// The same with several events of each client under way.
+    EchoBurst,
     /// CPU microseconds for an event and its acknowledgement.
     Ask,
     /// CPU microseconds for each delivery of an event that goes to every client.
     News,
+    /// The same for several events that the application sends to everybody in one turn.
+    NewsBurst,
     /// CPU microseconds for a polling session: handshake, connect, its answer, close.
     Polling,
     /// Seconds until all clients are in that come at once.
@@ -26,7 +30,7 @@ pub(super) enum Work {
 impl Work {
     /// Whether CPU time is read.
     pub(super) fn is_cpu(self) -> bool {
-        matches!(self, Self::Echo | Self::Ask | Self::News | Self::Polling)
+        matches!(self, Self::Echo | Self::EchoBurst | Self::Ask | Self::News | Self::NewsBurst | Self::Polling)
     }
 }
 
@@ -59,8 +63,8 @@ impl Row {
     pub(super) fn unit(&self) -> &'static str {
         match self.work {
             Work::Memory => "bytes/session",
-            Work::Echo | Work::Ask => "µs/round trip",
-            Work::News => "µs/delivery",
+            Work::Echo | Work::EchoBurst | Work::Ask => "µs/round trip",
+            Work::News | Work::NewsBurst => "µs/delivery",
             Work::Polling => "µs/session",
             Work::Storm | Work::StormAgain => "s",
             Work::EchoCalls => "calls/round trip",
@@ -97,6 +101,13 @@ pub(super) const ROWS: &[Row] = &[
         goals: &[node(0.25), socketioxide(0.7)],
     },
     Row {
+        name: "echo-8",
+        title: "Event and event back, 64 clients, 8 under way for each",
+        work: Work::EchoBurst,
+        clients: 64,
+        goals: &[node(0.25), socketioxide(0.7)],
+    },
+    Row {
         name: "ask",
         title: "Event and acknowledgement, 64 clients",
         work: Work::Ask,
@@ -107,6 +118,13 @@ pub(super) const ROWS: &[Row] = &[
         name: "news",
         title: "Event to 10,000 clients",
         work: Work::News,
+        clients: 10_000,
+        goals: &[node(0.15), socketioxide(0.5)],
+    },
+    Row {
+        name: "news-4",
+        title: "Four events at once to 10,000 clients",
+        work: Work::NewsBurst,
         clients: 10_000,
         goals: &[node(0.15), socketioxide(0.5)],
     },

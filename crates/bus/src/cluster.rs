@@ -12,14 +12,14 @@ use futures_util::future::BoxFuture;
 use limpet_proto::socketio::arguments::Arguments;
 use tokio::time::Instant;
 
-use crate::adapter::{Adapter, BusError, Link, Outsiders, Peers, Receiver, To};
-use crate::envelope::{Envelope, Message, RequestId, SocketInfo, request_id};
-use crate::log::Offset;
+use crate::adapter::{Adapter, BusError, Link, Outsiders, Peers, To};
+use crate::envelope::{Message, RequestId, SocketInfo, request_id};
 use crate::node::NodeId;
-use crate::recovery::{Recovery, Stamp};
+use crate::recovery::Recovery;
 use crate::target::{Flags, Room, Targets};
 
 mod answer;
+mod hear;
 mod line;
 mod order;
 mod request;
@@ -27,23 +27,18 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
+use hear::Ear;
 use line::Line;
 use request::{Kind, Request, Requests};
 
 pub use answer::{Acks, Answers, Missing, Reply};
 pub use sockets::{OnAck, Sockets};
 
-/// How long an acknowledgement for another node is passed on, when that node does not say how long it waits.
-const PASS_ON: Duration = Duration::from_secs(60);
-
 /// How many names of nodes that have answered are kept before all are forgotten.
 const MAX_KNOWN: usize = 1024;
 
 /// How long it may take to find out who did not answer.
 const NAMES_TIMEOUT: Duration = Duration::from_millis(300);
-
-/// For how many requests of other nodes acknowledgements are passed on; with more, for the latest. About 200 bytes for each.
-const MAX_PASSED_ON: usize = 10_000;
 
 /// One namespace on one node, among the others.
 pub struct Cluster {
@@ -359,102 +354,6 @@ impl Cluster {
     fn publish(&self, to: To<'_>, message: Message) -> Result<(), BusError> {
         self.link.get().ok_or(BusError::Closed)?.publish(to, message)
     }
-
-    /// Gives clients' acknowledgements back to the node that asked for them.
-    fn pass_on(self: &Arc<Self>, node: NodeId, request: RequestId, flags: Flags) -> Arc<OnAck> {
-        let cluster = Arc::downgrade(self);
-        let on_ack: Arc<OnAck> = Arc::new(move |arguments| {
-            if let Some(cluster) = cluster.upgrade() {
-                let message = Message::BroadcastAck { request: request.clone(), arguments };
-                cluster.publish(To::Node(&node), message).ok();
-            }
-        });
-        let now = Instant::now();
-        let until = now + flags.timeout.unwrap_or(PASS_ON);
-        let mut passed_on = self.passed_on.lock().unwrap_or_else(PoisonError::into_inner);
-        if passed_on.len() == passed_on.capacity() {
-            passed_on.retain(|(until, _)| *until > now);
-        }
-        if passed_on.len() >= MAX_PASSED_ON {
-            passed_on.pop_front();
-        }
-        passed_on.push_back((until, on_ack.clone()));
-        on_ack
-    }
-
-    fn receive(self: &Arc<Self>, envelope: Envelope) {
-        if self.is_ordered() && order::is_for_sockets(&envelope.message) {
-            return self.received_in_order(envelope);
-        }
-        let Envelope { node, message, .. } = envelope;
-        let is_own = node == self.node;
-        match message {
-            Message::Fence { id, epoch } => {
-                if let Some(recovery) = self.recovery.get() {
-                    recovery.fenced(&id, epoch);
-                }
-            }
-            Message::Fetched { request, sockets } => {
-                self.requests.with(&request, |request| request.fetched(&node, sockets));
-            }
-            Message::Rooms { request, rooms } => {
-                self.requests.with(&request, |request| request.named(&node, rooms));
-            }
-            Message::ServerSideReply { request, arguments } => {
-                self.requests.with(&request, |request| request.replied(&node, arguments));
-            }
-            Message::BroadcastCount { request, clients } => {
-                self.requests.with(&request, |request| request.count(&node, clients));
-            }
-            Message::BroadcastAck { request, arguments } => {
-                self.requests.with(&request, |request| request.ack(arguments));
-            }
-            Message::Bye => self.requests.left(&node),
-            Message::Hello | Message::Heartbeat => {}
-            Message::Broadcast { arguments, targets, flags, request: None } if !is_own => {
-                if let Some(sockets) = self.sockets.upgrade() {
-                    sockets.broadcast(&arguments, &targets, flags, Stamp::None);
-                }
-            }
-            _ if is_own => {}
-            message => {
-                if let Some(sockets) = self.sockets.upgrade() {
-                    self.act(&*sockets, node, message);
-                }
-            }
-        }
-    }
-
-    /// Does what another node asks for.
-    fn act(self: &Arc<Self>, sockets: &dyn Sockets, node: NodeId, message: Message) {
-        let answered = match message {
-            Message::Broadcast { arguments, targets, flags, request: Some(request) } => {
-                let on_ack = self.pass_on(node.clone(), request.clone(), flags);
-                let clients = sockets.broadcast_with_ack(&arguments, &targets, flags, &on_ack);
-                self.publish(To::Node(&node), Message::BroadcastCount { request, clients })
-            }
-            Message::Fetch { targets, request } => {
-                let sockets = sockets.fetch(&targets);
-                self.publish(To::Node(&node), Message::Fetched { request, sockets })
-            }
-            Message::AllRooms { request } => {
-                self.publish(To::Node(&node), Message::Rooms { request, rooms: sockets.rooms() })
-            }
-            Message::ServerSideEmit { arguments, request } => {
-                let cluster = Arc::downgrade(self);
-                let reply = request.map(|request| Reply { cluster, node: node.clone(), request });
-                sockets.server_side_emit(&node, arguments, reply);
-                Ok(())
-            }
-            message => {
-                order::act(sockets, message);
-                Ok(())
-            }
-        };
-        if let Err(error) = answered {
-            tracing::warn!(%node, %error, "an answer to another node cannot leave");
-        }
-    }
 }
 
 impl Drop for Cluster {
@@ -466,34 +365,6 @@ impl Drop for Cluster {
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster").field("node", &self.node).finish_non_exhaustive()
-    }
-}
-
-/// What an adapter is given to hear with. It does not keep the namespace alive.
-struct Ear(Weak<Cluster>);
-
-impl Receiver for Ear {
-    fn receive(&self, envelope: Envelope) {
-        if let Some(cluster) = self.0.upgrade() {
-            cluster.receive(envelope);
-        }
-    }
-
-    fn advance(&self, offset: Offset) {
-        if let Some(cluster) = self.0.upgrade() {
-            cluster.advance(offset);
-        }
-    }
-
-    fn has_room(&self, room: &str) -> bool {
-        let sockets = self.0.upgrade().and_then(|cluster| cluster.sockets.upgrade());
-        sockets.is_none_or(|sockets| sockets.has_room(room))
-    }
-
-    fn left(&self, node: &NodeId) {
-        if let Some(cluster) = self.0.upgrade() {
-            cluster.requests.left(node);
-        }
     }
 }
 

@@ -137,11 +137,16 @@ fn read_input() -> mpsc::Receiver<Input> {
             let mut line = Vec::new();
             match stdin.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
                 Ok(0) | Err(_) => break,
-                Ok(_) => {
-                    if lines.blocking_send(Input::Line(String::from_utf8_lossy(&line).into_owned())).is_err() {
-                        return;
+                // The rest of a line that is too long is no command of its own.
+                Ok(_) if line.len() as u64 == LONGEST_LINE && !line.ends_with(b"\n") => {
+                    if stdin.skip_until(b'\n').is_err() {
+                        break;
                     }
                 }
+                Ok(_) => {}
+            }
+            if lines.blocking_send(Input::Line(String::from_utf8_lossy(&line).into_owned())).is_err() {
+                return;
             }
         }
         if is_terminal {

@@ -25,12 +25,21 @@ impl Failure {
     pub(crate) fn report(self) -> ExitCode {
         let (text, code) = match self {
             Self::Config(errors) => (errors.to_string(), 2),
-            Self::Running(error) => (format!("limpet: {error:#}"), 1),
+            Self::Running(error) => (format!("limpet: {}", chain(&error)), 1),
         };
         // With standard error closed, the exit code is all that is left to tell.
         let _ = writeln!(io::stderr(), "{text}");
         ExitCode::from(code)
     }
+}
+
+/// Writes an error and what caused it. Some errors say themselves what their causes say; that stands once.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| match cause.to_string() {
+        cause if said.is_empty() => cause,
+        cause if said.contains(&cause) => said,
+        cause => format!("{said}: {cause}"),
+    })
 }
 
 impl From<ConfigErrors> for Failure {
@@ -53,5 +62,21 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
             Err(anyhow::Error::new(error).context("cannot write to standard output").into())
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_twice_stands_once() {
+        let refused = || anyhow::Error::new(io::Error::other("refused"));
+        assert_eq!(chain(&refused()), "refused");
+        assert_eq!(
+            chain(&refused().context("no connection: refused").context("--bus")),
+            "--bus: no connection: refused"
+        );
+        assert_eq!(chain(&refused().context("no connection")), "no connection: refused");
     }
 }

@@ -10,6 +10,7 @@ mod cors;
 mod driver;
 mod error;
 mod handshake;
+mod head;
 mod hooks;
 mod options;
 mod polling;
@@ -19,6 +20,7 @@ mod respond;
 mod sid;
 mod spare;
 mod table;
+mod takeover;
 mod upgrade;
 mod websocket;
 
@@ -31,7 +33,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use limpet_proto::engineio::session::{Config, Session};
@@ -42,18 +44,24 @@ pub use connection::Connection;
 pub use cors::{Cors, Origins};
 pub use error::{ConnectionError, Context, ErrorCode};
 pub use handshake::Handshake;
+pub use head::Request;
 pub use limpet_proto::engineio::message::Message;
 pub use limpet_proto::engineio::session::{CloseReason, SendError};
 pub use limpet_proto::engineio::sid::Sid;
 pub use limpet_proto::engineio::{Transport, Version};
 pub use options::{AllowRequest, CookieOptions, GenerateId, Options, SameSite};
 
-use self::core::{Core, Entry, now};
+pub(crate) use self::alarm::Alarm;
+pub(crate) use self::core::now;
+use self::core::{Core, Entry};
+pub(crate) use self::head::{Head, Text};
+pub(crate) use self::takeover::Takeover;
 use hooks::Hooks;
 use request::{Purpose, Query, Refusal};
 use respond::Answer;
 use spare::Spare;
 use table::Table;
+use takeover::Carrier;
 use websocket::Asked;
 
 /// An extension of a request: where it came from. Our own listener sets it; with another one, set it in a layer.
@@ -165,38 +173,39 @@ impl<A: Application> Engine<A> {
     }
 
     /// Answers a request; one of another path with a 404.
-    pub async fn handle<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    pub async fn handle<B>(&self, request: impl Into<Request<B>>) -> Response<Full<Bytes>>
     where
         B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        if !self.matches(request.uri().path()) {
+        let Request { mut head, body } = request.into();
+        if !head.target().starts_with(self.0.path.as_bytes()) {
             return respond::empty(StatusCode::NOT_FOUND);
         }
-        let (mut parts, body) = request.into_parts();
         let cors = self.0.options.cors.as_ref();
-        if let (Some(cors), &Method::OPTIONS) = (cors, &parts.method) {
+        if let (Some(cors), &Method::OPTIONS) = (cors, head.method()) {
             let mut answer = respond::empty(StatusCode::NO_CONTENT);
-            cors.write_preflight(&parts.headers, answer.headers_mut());
+            cors.write_preflight(&head, answer.headers_mut());
             return answer;
         }
-        let uri = parts.uri.clone();
-        let query = Query::read(uri.query().unwrap_or_default());
-        let asked = Asked::of(&parts);
-        let answer = self.answer(&mut parts, &query, asked, body).await;
-        let mut answer = answer.unwrap_or_else(|refusal| self.refuse(&parts, &query, asked, refusal));
+        let asked = Asked::of(&head);
+        let carrier = asked.and_then(|_| head.take_carrier());
+        let query = Query::read(head.query());
+        let answer = self.answer(&head, &query, asked, carrier, body).await;
+        let mut answer = answer.unwrap_or_else(|refusal| self.refuse(&head, &query, asked, refusal));
         if let Some(cors) = cors {
-            cors.write(&parts.headers, answer.headers_mut());
+            cors.write(&head, answer.headers_mut());
         }
         answer
     }
 
     async fn answer<B>(
         &self,
-        parts: &mut http::request::Parts,
+        head: &Head,
         query: &Query<'_>,
         asked: Option<Asked>,
+        carrier: Option<Carrier>,
         body: B,
     ) -> Result<Answer, Refusal>
     where
@@ -204,16 +213,16 @@ impl<A: Application> Engine<A> {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let purpose = self.check(parts, query, asked)?;
+        let purpose = self.check(head, query, asked)?;
         if matches!(purpose, Purpose::Open) && self.0.refuses.load(Ordering::Relaxed) {
             return Ok(respond::empty(StatusCode::SERVICE_UNAVAILABLE));
         }
         if let Some(asked) = asked {
-            return self.handle_upgrade(parts, query, purpose, asked).await;
+            return self.handle_upgrade(head, query, purpose, asked, carrier).await;
         }
         match purpose {
-            Purpose::Open => self.open_polling(parts, query).await,
-            Purpose::Session(entry) => self.handle_polling(&entry, parts, query, body).await,
+            Purpose::Open => self.open_polling(head, query).await,
+            Purpose::Session(entry) => self.handle_polling(&entry, head, query, body).await,
         }
     }
 
@@ -266,6 +275,26 @@ impl<A: Application> Clone for Engine<A> {
 impl<A: Application> fmt::Debug for Engine<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("sessions", &self.sessions()).finish_non_exhaustive()
+    }
+}
+
+impl<A, B> Service<http::Request<B>> for Engine<A>
+where
+    A: Application,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        Service::call(self, Request::from(request))
     }
 }
 

@@ -36,6 +36,22 @@
 //! axum::serve(listener, app).await
 //! # }
 //! ```
+//! Only the listener knows where a client is. To have it in [`Handshake::address`], hand it on as
+//! [`engine::RemoteAddr`], and serve with connect info:
+//! ```no_run
+//! # async fn example(io: limpet_server::Server, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+//! use std::net::SocketAddr;
+//! use axum::extract::{ConnectInfo, Request};
+//! use axum::{Router, middleware};
+//! use limpet_server::engine::RemoteAddr;
+//! let told = middleware::map_request(|ConnectInfo(address): ConnectInfo<SocketAddr>, mut request: Request| async move {
+//!     request.extensions_mut().insert(RemoteAddr(address));
+//!     request
+//! });
+//! let app: Router = Router::new().route_service("/socket.io/", io.service()).layer(told);
+//! axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+//! # }
+//! ```
 //!
 //! # HTTP/2
 //! Polls and WebSockets may share a connection of HTTP/2: a WebSocket is opened on a stream of it by extended CONNECT (RFC
@@ -117,6 +133,7 @@ mod random;
 mod reason;
 mod remote;
 mod rooms;
+mod scratch;
 mod server;
 mod server_event;
 mod socket;

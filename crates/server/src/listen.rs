@@ -1,24 +1,31 @@
 //! Decides how a server listens by itself: accepting, limits, and the end.
 
+mod body;
 mod connection;
+mod ending;
+mod http1;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, unconstrained, yield_now};
 use tower_service::Service;
 
-use connection::Http;
+pub use self::body::Body;
+use self::connection::Http;
+use self::ending::{End, Ending, Hearing};
+use crate::engine::Request;
 
 /// How long accepting rests when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -34,7 +41,8 @@ pub struct ListenOptions {
     /// The most HTTP connections at once; 100,000. More wait to be accepted. A WebSocket does not count: sessions are
     /// the application's to limit.
     pub max_connections: usize,
-    /// How long the head of a request may take; 30 s. An idle connection is closed after as long.
+    /// How long the head of a request may take; 30 s. An idle connection is closed after as long, and so is one whose client is
+    /// silent within a body, or does not take an answer.
     pub header_timeout: Duration,
     /// Whether HTTP/2 is served as well, to clients that begin with it unasked (RFC 9113 section 3.3); no. They may open
     /// WebSockets by extended CONNECT (RFC 8441). Up to 200 requests and WebSockets share a connection, which counts as
@@ -48,22 +56,11 @@ impl Default for ListenOptions {
     }
 }
 
-/// What the connections are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// Nothing.
-    No,
-    /// To end after the request in progress.
-    Gracefully,
-    /// To end now.
-    Now,
-}
-
 /// A listener at work. Dropping it stops accepting; connections go on.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
-    end: watch::Sender<End>,
+    ending: Arc<Ending>,
     slots: Arc<Semaphore>,
     max_connections: u32,
     /// Holds the socket.
@@ -71,26 +68,28 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `address` and serves every connection by clones of `service`, whose requests carry a [`RemoteAddr`]. Must be
+    /// Binds `address` and serves every connection by clones of `service`, whose requests carry a [`RemoteAddr`](crate::engine::RemoteAddr).
+    /// Must be
     /// called in a Tokio runtime.
     ///
     /// # Errors
     /// When the address cannot be bound.
     pub fn bind<S>(address: SocketAddr, options: ListenOptions, service: S) -> io::Result<Self>
     where
-        S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<Body>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
     {
         let listener = bind(address, options.backlog)?;
         let address = listener.local_addr()?;
-        let (end, ended) = watch::channel(End::No);
+        let ending = Arc::new(Ending::default());
         let max_connections = u32::try_from(options.max_connections).unwrap_or(u32::MAX).max(1);
         let slots = Arc::new(Semaphore::new(max_connections as usize));
         let http = Arc::new(Http::new(&options));
         // A crowd that comes at once must not wait behind those who are in: what the backlog cannot hold comes again
         // seconds later.
-        let accepting = tokio::spawn(unconstrained(accept(listener, http, service, Arc::clone(&slots), ended)));
-        Ok(Self { address, end, slots, max_connections, accepting })
+        let accepting =
+            tokio::spawn(unconstrained(accept(listener, http, service, Arc::clone(&slots), Arc::clone(&ending))));
+        Ok(Self { address, ending, slots, max_connections, accepting })
     }
 
     /// Returns the address that is bound.
@@ -101,14 +100,14 @@ impl Listener {
     /// Stops accepting at once and lets requests in progress end, within the given time; what is left then is cut.
     /// WebSockets are not waited for: their sessions are the engine's to close.
     pub async fn close(self, within: Duration) {
-        self.end.send_replace(End::Gracefully);
+        self.ending.tell(End::Gracefully);
         let all = async {
             // Whoever comes from now on is refused.
             self.accepting.await.ok();
             self.slots.acquire_many(self.max_connections).await.ok();
         };
         tokio::time::timeout(within, all).await.ok();
-        self.end.send_replace(End::Now);
+        self.ending.tell(End::Now);
     }
 }
 
@@ -121,16 +120,13 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-async fn accept<S>(
-    listener: TcpListener,
-    http: Arc<Http>,
-    service: S,
-    slots: Arc<Semaphore>,
-    mut ended: watch::Receiver<End>,
-) where
-    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + 'static,
+async fn accept<S>(listener: TcpListener, http: Arc<Http>, service: S, slots: Arc<Semaphore>, ending: Arc<Ending>)
+where
+    S: Service<Request<Body>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
+    let notified = pin!(ending.notified());
+    let mut hearing = Hearing::new(&ending, notified);
     let mut batch = 0;
     loop {
         batch += 1;
@@ -145,15 +141,15 @@ async fn accept<S>(
         };
         let (slot, accepted) = tokio::select! {
             biased;
-            _ = ended.changed() => return,
+            _ = poll_fn(|cx| hearing.poll_more_than(End::No, cx)) => return,
             accepted = accepted => accepted,
         };
         match accepted {
             Ok((stream, address)) => {
                 stream.set_nodelay(true).ok();
-                let (http, service, ended) = (http.clone(), service.clone(), ended.clone());
+                let (http, service, ending) = (Arc::clone(&http), service.clone(), Arc::clone(&ending));
                 tokio::spawn(async move {
-                    http.serve(stream, address, service, ended).await;
+                    http.serve(stream, address, service, &ending).await;
                     drop(slot);
                 });
             }

@@ -11,16 +11,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::net::ToSocketAddrs;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::engine::{BoxError, CloseReason};
-use crate::listen::{ListenOptions, Listener};
+use crate::engine::{self, BoxError, CloseReason};
+use crate::listen::{self, ListenOptions, Listener};
 use crate::server::Server;
 
 /// How long a tick of a close is: sessions that are due within it are closed together.
@@ -34,14 +33,15 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const LAST_SAVES: Duration = Duration::from_secs(2);
 
 type BoxResponse = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
-type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxResponse + Send + Sync>;
+type Request = http::Request<listen::Body>;
+type Fallback = Arc<dyn Fn(Request) -> BoxResponse + Send + Sync>;
 
 /// A server as a tower service, to be mounted in axum or hyper. Clones serve the same server, which lives as long as one
 /// of them does.
 #[derive(Debug, Clone)]
 pub struct SocketIoService(Server);
 
-impl<B> Service<Request<B>> for SocketIoService
+impl<B> Service<http::Request<B>> for SocketIoService
 where
     B: Body + Send + 'static,
     B::Data: Send,
@@ -55,7 +55,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let server = self.0.clone();
         Box::pin(async move { Ok(server.engine().handle(request).await) })
     }
@@ -69,7 +69,7 @@ struct Front {
     fallback: Fallback,
 }
 
-impl Service<Request<Incoming>> for Front {
+impl Service<engine::Request<listen::Body>> for Front {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -78,12 +78,12 @@ impl Service<Request<Incoming>> for Front {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        if request.uri().path().starts_with(&*self.path) {
+    fn call(&mut self, request: engine::Request<listen::Body>) -> Self::Future {
+        if request.head.target().starts_with(self.path.as_bytes()) {
             let server = self.server.clone();
             return Box::pin(async move { Ok(server.engine().handle(request).await) });
         }
-        let response = (self.fallback)(request);
+        let response = (self.fallback)(request.into());
         Box::pin(async move { Ok(response.await) })
     }
 }
@@ -117,7 +117,7 @@ impl Server {
     /// # Errors
     /// When the address cannot be resolved or bound.
     pub async fn bind(&self, address: impl ToSocketAddrs) -> io::Result<Listening> {
-        let not_found = |_: Request<Incoming>| async {
+        let not_found = |_: Request| async {
             let mut response = Response::new(Full::new(Bytes::from_static(b"not found\n")));
             *response.status_mut() = StatusCode::NOT_FOUND;
             response
@@ -148,7 +148,7 @@ impl Server {
         fallback: F,
     ) -> io::Result<Listening>
     where
-        F: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
+        F: Fn(http::Request<listen::Body>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
         let fallback: Fallback = Arc::new(move |request| Box::pin(fallback(request)));

@@ -4,6 +4,7 @@
 //! it has got and overwrites what it has given away.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How much is asked for at once: 32 sids.
 const POOL_BYTES: usize = 480;
@@ -35,6 +36,16 @@ pub(crate) fn bytes<const COUNT: usize>() -> Option<[u8; COUNT]> {
 /// Returns a secret of 20 characters that need no escape anywhere, 120 bits; `None` if the system has no randomness.
 pub(crate) fn secret() -> Option<String> {
     bytes::<20>().map(|bytes| characters(&bytes))
+}
+
+/// Returns 20 random characters that need no escape anywhere. Ids that are public need to be different, not secret.
+pub(crate) fn id() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    secret().unwrap_or_else(|| {
+        let mut id = [0; 20];
+        id[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        characters(&id)
+    })
 }
 
 /// Writes each byte as one of 64 characters that need no escape anywhere, by its last six bits.

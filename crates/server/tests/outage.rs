@@ -1,16 +1,12 @@
 //! Redis fails, as clients see it: they stay connected, what their own node sends them comes at once, what others send comes
 //! afterwards in order, and what is dropped is counted.
 
-use std::time::{Duration, Instant};
-
 use limpet_testkit::conformance::{Maker, Subject};
 use limpet_testkit::listener::Listener;
 use limpet_testkit::redis::Redis;
+use limpet_testkit::wait;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-
-/// How long a node may take to see that Redis has come or gone.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Two nodes of ours on one Redis, each with a client; both clients are in `lobby`.
 struct Scene {
@@ -47,10 +43,7 @@ impl Scene {
 }
 
 fn exchange(from: &mut Listener, to: &mut Listener) {
-    let end = Instant::now() + PATIENCE;
-    while sockets(from).as_array().map(Vec::len) != Some(2) {
-        assert!(Instant::now() < end, "the nodes find each other's sockets");
-    }
+    wait::until_seen("two sockets", || sockets(from), |found| found.as_array().map(Vec::len) == Some(2));
     emit(from, json!("meet")).unwrap();
     for client in [to, from] {
         assert_eq!(client.event().unwrap(), json!(["n", "meet"]));
@@ -88,15 +81,7 @@ fn sockets(client: &mut Listener) -> Value {
 
 #[track_caller]
 fn becomes(client: &mut Listener, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let health = health(client);
-        if holds(&health) {
-            return health;
-        }
-        assert!(Instant::now() < end, "not {what}: {health}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_seen(what, || health(client), holds)
 }
 
 fn is_cut_off(scene: &mut Scene) {

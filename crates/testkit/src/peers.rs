@@ -215,6 +215,14 @@ pub fn chat_browser(url: &str, arguments: &[&str]) -> Result<Client> {
     Client::start("chat-browser.js", node("chat-browser.js")?, url, arguments)
 }
 
+/// Starts Chromium with somebody who reads a room of the chat at this URL, in which much is said.
+///
+/// # Errors
+/// When it does not start.
+pub fn chat_reader(url: &str) -> Result<Client> {
+    Client::start("chat-reader.js", node("chat-reader.js")?, url, &[])
+}
+
 /// The ports of some addresses as the clients take them: separated by commas.
 #[must_use]
 pub fn ports(addresses: &[SocketAddr]) -> String {

@@ -3,6 +3,7 @@
 //! A wait is long, since a busy machine may keep any process waiting for seconds, and ends with its condition. How long
 //! something may take is asserted by itself where it matters.
 
+use std::fmt::Debug;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,23 @@ pub fn until_some<T>(what: &str, mut value: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Waits until what is seen is right, and returns it; `what` names it. What was seen last stands in the panic.
+///
+/// # Panics
+/// After [`PATIENCE`].
+#[track_caller]
+pub fn until_seen<T: Debug>(what: &str, mut look: impl FnMut() -> T, is_right: impl Fn(&T) -> bool) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let seen = look();
+        if is_right(&seen) {
+            return seen;
+        }
+        assert!(Instant::now() < end, "waited in vain: {what}; at last there was {seen:#?}");
+        thread::sleep(PAUSE);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +67,10 @@ mod tests {
             looks == 3
         });
         assert_eq!(until_some("a value", || Some(looks)), 3);
+        let look = || {
+            looks += 1;
+            looks
+        };
+        assert_eq!(until_seen("five looks", look, |looks| *looks == 5), 5);
     }
 }

@@ -1,6 +1,6 @@
 //! The application of `limpet-bench server` on socketioxide and axum: one thread, default options.
 //!
-//! Listens on the address of its argument and prints `listening PORT`. `echo` is sent back, `ask` is acknowledged, `news` goes to everybody.
+//! Listens on the address of its argument and prints `listening PORT`. `echo` is sent back, `ask` is acknowledged, `news` goes to everybody, and `burst` four times.
 
 use axum::serve::ListenerExt as _;
 use serde_json::Value;
@@ -23,6 +23,11 @@ async fn main() -> std::io::Result<()> {
         });
         socket.on("news", async |io: SocketIo, Data::<Value>(text)| {
             let _ = io.emit("news", &text).await;
+        });
+        socket.on("burst", async |io: SocketIo, Data::<Value>(text)| {
+            for _ in 0..4 {
+                let _ = io.emit("news", &text).await;
+            }
         });
     });
     let app = axum::Router::new().layer(layer);

@@ -15,28 +15,40 @@ const STALL: Duration = Duration::from_secs(10);
 pub(crate) struct Question {
     frame: Vec<u8>,
     answer: Vec<u8>,
+    /// How many of the answer a client gets.
+    answers: u64,
 }
+
+/// How many events the application sends for one that asks for a burst.
+pub(crate) const BURST: u64 = 4;
 
 impl Question {
     /// An event that comes back as an event.
     pub(crate) fn echo(payload_bytes: usize) -> Self {
         let text = "x".repeat(payload_bytes);
         let packet = format!(r#"2["echo","{text}"]"#);
-        Self { frame: frame::text(&format!("4{packet}")), answer: packet.into_bytes() }
+        Self { frame: frame::text(&format!("4{packet}")), answer: packet.into_bytes(), answers: 1 }
     }
 
     /// An event that is acknowledged with what it brought.
     pub(crate) fn ask(payload_bytes: usize) -> Self {
         let text = "x".repeat(payload_bytes);
         let frame = frame::text(&format!(r#"427["ask","{text}"]"#));
-        Self { frame, answer: format!(r#"37["{text}"]"#).into_bytes() }
+        Self { frame, answer: format!(r#"37["{text}"]"#).into_bytes(), answers: 1 }
     }
 
     /// An event that comes back to every client.
     pub(crate) fn news(payload_bytes: usize) -> Self {
         let text = "x".repeat(payload_bytes);
         let packet = format!(r#"2["news","{text}"]"#);
-        Self { frame: frame::text(&format!("4{packet}")), answer: packet.into_bytes() }
+        Self { frame: frame::text(&format!("4{packet}")), answer: packet.into_bytes(), answers: 1 }
+    }
+
+    /// An event for which the application sends several to every client, in one turn.
+    pub(crate) fn burst(payload_bytes: usize) -> Self {
+        let text = "x".repeat(payload_bytes);
+        let frame = frame::text(&format!(r#"42["burst","{text}"]"#));
+        Self { frame, answer: format!(r#"2["news","{text}"]"#).into_bytes(), answers: BURST }
     }
 
     fn check(&self, packet: &[u8]) -> anyhow::Result<()> {
@@ -47,24 +59,33 @@ impl Question {
     }
 }
 
-/// Every client asks again when it is answered, until the plan is over and the last answers are there.
+/// Every client has so many questions under way, and asks again when it is answered, until the plan is over and the last answers
+/// are there. What it asks together leaves in one write.
 ///
 /// # Errors
 ///
 /// Fails on a wrong answer, a lost connection, or when nothing is answered for ten seconds.
-pub(crate) fn ask_on(crowd: &mut Crowd, question: &Question, plan: Plan, meter: &Meter) -> anyhow::Result<Outcome> {
+pub(crate) fn ask_on(
+    crowd: &mut Crowd,
+    question: &Question,
+    under_way: usize,
+    plan: Plan,
+    meter: &Meter,
+) -> anyhow::Result<Outcome> {
+    let frames = question.frame.repeat(under_way);
     let mut stopwatch = Stopwatch::start(plan, meter);
-    let mut answered: Vec<usize> = (0..crowd.count()).collect();
+    let mut answered: Vec<usize> = (0..crowd.count()).flat_map(|index| std::iter::repeat_n(index, under_way)).collect();
     let (mut in_flight, mut round_trips) = (0_usize, 0_u64);
     let mut last_answer = Instant::now();
     loop {
         let over = stopwatch.check(round_trips)?;
-        for index in answered.drain(..) {
-            if !over {
-                crowd.send(index, &question.frame)?;
-                in_flight += 1;
-            }
+        // The answers of a client stand together.
+        for together in answered.chunk_by(|one, other| one == other).filter(|_| !over) {
+            let asked = frames.get(..together.len() * question.frame.len()).unwrap_or(&frames);
+            crowd.send(together.first().copied().unwrap_or_default(), asked)?;
+            in_flight += together.len();
         }
+        answered.clear();
         if over && in_flight == 0 {
             return stopwatch.outcome(round_trips);
         }
@@ -127,7 +148,7 @@ pub(crate) fn tell_all(crowd: &mut Crowd, question: &Question, plan: Plan, meter
         }
         crowd.send(sender, &question.frame)?;
         sender = (sender + 1) % crowd.count();
-        let everybody = deliveries + crowd.count() as u64;
+        let everybody = deliveries + crowd.count() as u64 * question.answers;
         let mut last_delivery = Instant::now();
         while deliveries < everybody {
             let before = deliveries;

@@ -3,7 +3,7 @@
 use limpet_proto::engineio::error as engineio_error;
 use limpet_proto::engineio::query::QueryError;
 use limpet_proto::http1::Method;
-use limpet_proto::http1::head::HeadError;
+use limpet_proto::http1::head::{self, HeadError};
 use limpet_proto::http1::headers::Known;
 use limpet_proto::http1::request_head::{RequestHead, Slots};
 
@@ -70,12 +70,9 @@ impl Error {
     /// Returns the status and reason phrase; `None` when there is nobody left to answer.
     pub fn status(&self) -> Option<(u16, &'static str)> {
         Some(match self {
-            Self::Head(HeadError::TargetTooLong) => (414, "URI Too Long"),
-            Self::Head(HeadError::TooManyHeaders) | Self::HeadTooLarge => (431, "Request Header Fields Too Large"),
-            Self::Head(HeadError::Version) => (505, "HTTP Version Not Supported"),
-            Self::Head(HeadError::Connect) => (405, "Method Not Allowed"),
-            Self::Head(HeadError::TransferEncoding) => (501, "Not Implemented"),
-            Self::Head(_) | Self::Query(_) | Self::UnknownSession => (400, "Bad Request"),
+            Self::Head(error) => error.status(),
+            Self::HeadTooLarge => head::HEAD_TOO_LARGE,
+            Self::Query(_) | Self::UnknownSession => (400, "Bad Request"),
             Self::ProxyHeader(proxy::Refused::TooSlow) => (408, "Request Timeout"),
             Self::ProxyHeader(proxy::Refused::NotAProxy) => (403, "Forbidden"),
             Self::ProxyHeader(_) => (400, "Bad Request"),

@@ -4,8 +4,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
+use super::hear::MAX_PASSED_ON;
 use super::*;
+use crate::adapter::Receiver;
+use crate::envelope::Envelope;
 use crate::local::Local;
+use crate::recovery::Stamp;
 
 /// The sockets of a node, as far as tests look at them.
 #[derive(Default)]

@@ -170,26 +170,40 @@ impl Written {
         if !self.attachments.is_empty() {
             return self.to_msgpack(node, namespace);
         }
-        let (uid, nsp) = (node.as_str().into(), namespace.into());
-        serde_json::to_vec(&Whole { uid, nsp, kind: self.kind, data: Some(raw(Some(&self.data))?) }).map_err(malformed)
+        self.to_json(node, namespace).map(String::into_bytes)
     }
 
     /// Returns the whole message as msgpack.
     pub(super) fn to_msgpack(&self, node: &NodeId, namespace: &str) -> Result<Vec<u8>, BusError> {
-        let whole = Whole {
-            uid: node.as_str().into(),
-            nsp: namespace.into(),
-            kind: self.kind,
-            data: Some(raw(Some(&self.data))?),
-        };
-        let text = serde_json::to_string(&whole).map_err(malformed)?;
+        let text = self.to_json(node, namespace)?;
         let mut bytes = Vec::with_capacity(text.len());
         msgpack::from_json(&text, &self.attachments, &mut bytes);
         Ok(bytes)
     }
+
+    fn to_json(&self, node: &NodeId, namespace: &str) -> Result<String, BusError> {
+        let head = Head { uid: node.as_str(), nsp: namespace, kind: self.kind };
+        let mut text = serde_json::to_string(&head).map_err(malformed)?;
+        // The data is JSON already: it is put behind the other members as it is.
+        text.pop();
+        text.reserve(self.data.len() + 9);
+        text.push_str(r#","data":"#);
+        text.push_str(&self.data);
+        text.push('}');
+        Ok(text)
+    }
 }
 
-#[derive(Serialize, Deserialize)]
+/// The members of a message before its data.
+#[derive(Serialize)]
+struct Head<'a> {
+    uid: &'a str,
+    nsp: &'a str,
+    #[serde(rename = "type")]
+    kind: u64,
+}
+
+#[derive(Deserialize)]
 struct Whole<'a> {
     uid: String,
     nsp: String,

@@ -30,12 +30,13 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-const ASSETS: [Asset; 10] = [
+const ASSETS: [Asset; 11] = [
     asset!("", "index.html", HTML),
     asset!("/chat", "chat.html", HTML),
     asset!("/mypage", "chat.html", HTML),
     asset!("/entry.js", "entry.js", SCRIPT),
     asset!("/app.js", "app.js", SCRIPT),
+    asset!("/talks.js", "talks.js", SCRIPT),
     asset!("/view.js", "view.js", SCRIPT),
     asset!("/style.css", "style.css", "text/css; charset=utf-8"),
     asset!("/limpet.svg", "limpet.svg", "image/svg+xml"),

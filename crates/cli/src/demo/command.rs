@@ -42,11 +42,12 @@ impl Command {
         };
         match words[..] {
             [] => Ok(None),
-            ["stop", .., node] => with_node(Self::Stop, node),
-            ["kill", .., node] => with_node(Self::Kill, node),
-            ["start", .., node] => with_node(Self::Start, node),
-            ["drain", .., node] => with_node(Self::Drain, node),
+            ["stop", node] | ["stop", "node", node] => with_node(Self::Stop, node),
+            ["kill", node] | ["kill", "node", node] => with_node(Self::Kill, node),
+            ["start", node] | ["start", "node", node] => with_node(Self::Start, node),
+            ["drain", node] | ["drain", "node", node] => with_node(Self::Drain, node),
             [word @ ("stop" | "kill" | "start" | "drain")] => Err(format!("which node? write for example {word} 2")),
+            [word @ ("stop" | "kill" | "start" | "drain"), ..] => Err(format!("one node at a time, such as {word} 2")),
             ["add"] => Ok(Some(Self::Add)),
             ["list" | "ls" | "status"] => Ok(Some(Self::List)),
             ["help" | "?"] => Ok(Some(Self::Help)),
@@ -86,6 +87,7 @@ mod tests {
         for (line, hint) in [
             ("stop", "write for example stop 2"),
             ("stop two", "\"two\" is no node"),
+            ("stop 1 2", "one node at a time, such as stop 2"),
             ("drain -1", "\"-1\" is no node"),
             ("halt 2", "help shows them"),
             ("add 3", "help shows them"),

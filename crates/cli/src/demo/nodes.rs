@@ -175,6 +175,8 @@ impl Nodes {
 
     /// Ends all.
     pub(super) async fn end(self) {
+        // Else the balancer would find out one by one, and raise an alarm. It may have ended by itself.
+        let _ = self.endpoints.set(UPSTREAM, SOURCE, Vec::new()).await;
         for member in self.nodes.into_values() {
             if let State::Running(node) | State::Draining(node, _) = member.state {
                 node.stop().await;

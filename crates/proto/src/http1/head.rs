@@ -62,6 +62,23 @@ pub enum HeadError {
     UpgradeWithBody,
 }
 
+impl HeadError {
+    /// Returns the status and the reason phrase that a request with such a head is answered with.
+    pub fn status(self) -> (u16, &'static str) {
+        match self {
+            Self::TargetTooLong => (414, "URI Too Long"),
+            Self::TooManyHeaders => HEAD_TOO_LARGE,
+            Self::Version => (505, "HTTP Version Not Supported"),
+            Self::Connect => (405, "Method Not Allowed"),
+            Self::TransferEncoding => (501, "Not Implemented"),
+            _ => (400, "Bad Request"),
+        }
+    }
+}
+
+/// The status and the reason phrase for a request whose head has too many bytes or lines.
+pub const HEAD_TOO_LARGE: (u16, &str) = (431, "Request Header Fields Too Large");
+
 /// Looks for the end of the head that begins at `bytes[0]`; `from` is how far an earlier call has looked.
 ///
 /// Returns the head's length including its empty line, or `None` when more bytes are needed.

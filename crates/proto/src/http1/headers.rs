@@ -15,6 +15,8 @@ pub enum Known {
     ContentEncoding,
     /// `Content-Length`
     ContentLength,
+    /// `Content-Type`
+    ContentType,
     /// `Cookie`
     Cookie,
     /// `Expect`
@@ -68,6 +70,7 @@ impl Known {
             (10, Some(b'k')) => ("keep-alive", Self::KeepAlive),
             (10, Some(b's')) => ("set-cookie", Self::SetCookie),
             (10, _) => ("user-agent", Self::UserAgent),
+            (12, _) => ("content-type", Self::ContentType),
             (13, _) => ("cache-control", Self::CacheControl),
             (14, _) => ("content-length", Self::ContentLength),
             (15, Some(b'a')) => ("accept-encoding", Self::AcceptEncoding),
@@ -166,6 +169,7 @@ mod tests {
             ("", Known::Other),
             ("Keep-Alive", Known::KeepAlive),
             ("User-Agent", Known::UserAgent),
+            ("Content-type", Known::ContentType),
             ("COOKIE", Known::Cookie),
             ("Set-cookie", Known::SetCookie),
             ("cache-Control", Known::CacheControl),

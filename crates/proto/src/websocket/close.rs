@@ -66,10 +66,10 @@ impl CloseCode {
         })
     }
 
-    /// Says whether the code may stand in a frame: 1000 to 4999 without 1004, 1005, 1006 and 1015
-    /// (RFC 6455 sections 7.4.1 and 7.4.2).
+    /// Says whether the code may stand in a frame: those that are registered, and 3000 to 4999, which are free for
+    /// applications. What lies between is kept for later versions of the protocol (RFC 6455 sections 7.4.1 and 7.4.2).
     pub fn is_sendable(self) -> bool {
-        matches!(self.0, 1000..=1003 | 1007..=1014 | 1016..=4999)
+        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn leaves_out_codes_that_may_not_be_sent() {
-        for code in [0, 999, 1004, 1005, 1006, 1015, 5000, u16::MAX] {
+        for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, u16::MAX] {
             assert_eq!(close_frame(CloseCode(code), "reason", None).as_bytes(), b"\x88\x00", "{code}");
         }
         for code in [1000, 1003, 1007, 1012, 1014, 3000, 4999] {

@@ -8,19 +8,19 @@ use std::time::Instant;
 use tokio::time::Sleep;
 
 /// A timer of a task.
-pub(super) struct Alarm<'a> {
+pub(crate) struct Alarm<'a> {
     sleep: Pin<&'a mut Sleep>,
     rings_at: Option<Instant>,
 }
 
 impl<'a> Alarm<'a> {
     /// Takes a timer, whatever it is set to.
-    pub(super) fn new(sleep: Pin<&'a mut Sleep>) -> Self {
+    pub(crate) fn new(sleep: Pin<&'a mut Sleep>) -> Self {
         Self { sleep, rings_at: None }
     }
 
     /// Waits until this time or one before it; the caller looks at the clock then. Always to be called by the same task.
-    pub(super) fn poll_until(&mut self, until: Option<Instant>, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_until(&mut self, until: Option<Instant>, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let Some(until) = until else { return Poll::Pending };
         match self.rings_at {
             // It has been polled since it was set, so it wakes the task.

@@ -165,6 +165,6 @@ pub(super) struct Entry<R> {
 }
 
 /// Returns the time, as Tokio's timers see it.
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

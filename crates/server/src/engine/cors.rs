@@ -10,6 +10,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::head::Head;
+
 /// Which origins are allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
@@ -61,7 +63,7 @@ impl Cors {
     }
 
     /// Adds what every response carries.
-    pub(super) fn write(&self, request: &HeaderMap, response: &mut HeaderMap) {
+    pub(super) fn write(&self, request: &Head, response: &mut HeaderMap) {
         self.write_origin(request, response);
         if self.credentials {
             response.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
@@ -70,15 +72,16 @@ impl Cors {
     }
 
     /// Adds what the answer to a preflight carries.
-    pub(super) fn write_preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
+    pub(super) fn write_preflight(&self, request: &Head, response: &mut HeaderMap) {
         self.write(request, response);
         put_list(response, ACCESS_CONTROL_ALLOW_METHODS, &self.methods);
         match &self.allowed_headers {
             Some(headers) => put_list(response, ACCESS_CONTROL_ALLOW_HEADERS, headers),
             None => {
                 vary(response, "Access-Control-Request-Headers");
-                if let Some(asked) = request.get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|asked| !asked.is_empty()) {
-                    response.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+                let asked = request.get(&ACCESS_CONTROL_REQUEST_HEADERS).filter(|asked| !asked.is_empty());
+                if let Some(asked) = asked.and_then(|asked| HeaderValue::from_bytes(asked).ok()) {
+                    response.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked);
                 }
             }
         }
@@ -87,8 +90,9 @@ impl Cors {
         }
     }
 
-    fn write_origin(&self, request: &HeaderMap, response: &mut HeaderMap) {
-        let origin = request.get(ORIGIN);
+    fn write_origin(&self, request: &Head, response: &mut HeaderMap) {
+        let origin = request.get(&ORIGIN);
+        let reflected = |origin: &[u8]| HeaderValue::from_bytes(origin).ok();
         let allowed = match &self.origins {
             Origins::Any => {
                 response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -96,9 +100,9 @@ impl Cors {
             }
             Origins::One(one) => HeaderValue::from_str(one).ok(),
             Origins::List(list) => {
-                origin.filter(|origin| list.iter().any(|one| one.as_bytes() == origin.as_bytes())).cloned()
+                origin.filter(|origin| list.iter().any(|one| one.as_bytes() == *origin)).and_then(reflected)
             }
-            Origins::Reflect => origin.cloned(),
+            Origins::Reflect => origin.and_then(reflected),
         };
         if let Some(allowed) = allowed {
             response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
@@ -132,9 +136,15 @@ mod tests {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
     }
 
+    fn asked(pairs: &[(&'static str, &'static str)]) -> Head {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.headers = headers(pairs);
+        parts.into()
+    }
+
     fn written(cors: &Cors, request: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut response = HeaderMap::new();
-        cors.write(&headers(request), &mut response);
+        cors.write(&asked(request), &mut response);
         response
     }
 
@@ -162,7 +172,7 @@ mod tests {
     fn a_preflight_is_told_methods_and_headers() {
         let cors = Cors { origins: Origins::Reflect, max_age: Some(Duration::from_secs(9)), ..Cors::default() };
         let mut response = HeaderMap::new();
-        let request = headers(&[("origin", "http://a"), ("access-control-request-headers", "x-a,x-b")]);
+        let request = asked(&[("origin", "http://a"), ("access-control-request-headers", "x-a,x-b")]);
         cors.write_preflight(&request, &mut response);
         let expected = headers(&[
             ("access-control-allow-origin", "http://a"),

@@ -1,21 +1,22 @@
 //! Decides what of a session's first request stays known.
 //!
-//! Hyper's values are slices of its read buffer, so that keeping one keeps 8 KiB. Everything is copied once into one
-//! allocation, and turned into a map again only when somebody asks.
+//! Values of an HTTP library are slices of its read buffer, so that keeping one keeps 8 KiB. Everything is copied once into
+//! one allocation, and turned into a map only when somebody asks.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, Uri};
 use limpet_proto::engineio::{Transport, Version};
 
+use super::head::{Head, map_of, pairs};
 use super::query::Pairs;
 
 /// What a client said in the request that opened its session.
 pub struct Handshake {
-    /// The request target, then each header as name, 0, value, 0; neither can hold a 0.
+    /// The request target, then the headers as lines.
     text: Box<[u8]>,
     uri_len: u32,
     address: SocketAddr,
@@ -41,17 +42,11 @@ pub(super) struct Facts {
 }
 
 impl Handshake {
-    pub(super) fn new(uri: &Uri, headers: &HeaderMap, facts: Facts) -> Self {
-        let target = uri.path_and_query().map_or("/", |target| target.as_str());
-        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 2).sum();
-        let mut text = Vec::with_capacity(target.len() + bytes);
-        text.extend_from_slice(target.as_bytes());
-        for (name, value) in headers {
-            text.extend_from_slice(name.as_str().as_bytes());
-            text.push(0);
-            text.extend_from_slice(value.as_bytes());
-            text.push(0);
-        }
+    pub(super) fn new(head: &Head, facts: Facts) -> Self {
+        let target = head.target();
+        let mut text = Vec::with_capacity(target.len() + head.lines_bytes());
+        text.extend_from_slice(target);
+        head.write_lines(&mut text);
         Self {
             uri_len: u32::try_from(target.len()).unwrap_or(0),
             text: text.into_boxed_slice(),
@@ -70,23 +65,17 @@ impl Handshake {
     /// Returns the headers. The map is built when it is first asked for and then kept, at about 100 bytes a header;
     /// [`header`](Self::header) costs no memory.
     pub fn headers(&self) -> &HeaderMap {
-        self.headers.get_or_init(|| {
-            let pairs = self.header_pairs().filter_map(|(name, value)| {
-                Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
-            });
-            Box::new(pairs.collect())
-        })
+        self.headers.get_or_init(|| Box::new(map_of(self.lines())))
     }
 
     /// Returns the first header of this name, in any case, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.header_pairs().find(|(header, _)| header.eq_ignore_ascii_case(name.as_bytes()))?;
+        let (_, value) = pairs(self.lines()).find(|(header, _)| header.eq_ignore_ascii_case(name.as_bytes()))?;
         str::from_utf8(value).ok()
     }
 
-    fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut parts = self.text.get(self.uri_len as usize..).unwrap_or_default().split(|byte| *byte == 0);
-        std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
+    fn lines(&self) -> &[u8] {
+        self.text.get(self.uri_len as usize..).unwrap_or_default()
     }
 
     /// Returns path and query.
@@ -166,6 +155,8 @@ impl fmt::Debug for Handshake {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -183,7 +174,11 @@ mod tests {
             jsonp: false,
             base64: false,
         };
-        let handshake = Handshake::new(&uri, &headers, facts);
+        let handshake = {
+            let (mut parts, ()) = http::Request::new(()).into_parts();
+            (parts.uri, parts.headers) = (uri.clone(), headers.clone());
+            Handshake::new(&parts.into(), facts)
+        };
         assert_eq!(handshake.uri(), &uri);
         assert_eq!(handshake.headers(), &headers);
         assert_eq!(handshake.header("X-Many"), Some("1"));

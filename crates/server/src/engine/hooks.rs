@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use http::HeaderMap;
 
 use super::error::ConnectionError;
+use super::head::Head;
 
 pub(super) type ErrorHook = Arc<dyn Fn(&ConnectionError) + Send + Sync>;
 pub(super) type HeadersHook = Arc<dyn Fn(&mut HeaderMap, &HeaderMap) + Send + Sync>;
@@ -35,12 +36,12 @@ impl Hooks {
     }
 
     /// Lets the hooks change the headers of a response.
-    pub(super) fn change_headers(&self, is_initial: bool, response: &mut HeaderMap, request: &HeaderMap) {
+    pub(super) fn change_headers(&self, is_initial: bool, response: &mut HeaderMap, request: &Head) {
         if is_initial && let Some(hook) = get(&self.initial_headers) {
-            hook(response, request);
+            hook(response, request.headers());
         }
         if let Some(hook) = get(&self.headers) {
-            hook(response, request);
+            hook(response, request.headers());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Decides how the requests of polling sessions are answered.
 //!
 //! A GET waits for something to send, a POST for the application to take what came. When the client goes away meanwhile,
-//! hyper drops the future, and a guard tells the session.
+//! the future is dropped, and a guard tells the session.
 
 mod receive;
 
@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::header::HeaderMap;
-use http::request::Parts;
 use http::{Method, StatusCode};
 use http_body::Body;
 use limpet_proto::engineio::Transport;
@@ -19,28 +18,29 @@ use limpet_proto::engineio::session::{Batch, Outgoing, write_body};
 use super::application::Application;
 use super::core::{Core, Entry};
 use super::error::{Context, ErrorCode};
+use super::head::Head;
 use super::request::{self, Query, Refusal};
 use super::respond::{self, Answer, Coding};
 use super::{BoxError, Engine, driver};
 
 impl<A: Application> Engine<A> {
     /// Opens a session over polling and answers its first GET.
-    pub(super) async fn open_polling(&self, parts: &Parts, query: &Query<'_>) -> Result<Answer, Refusal> {
-        let handshake = Arc::new(request::handshake(parts, query));
+    pub(super) async fn open_polling(&self, head: &Head, query: &Query<'_>) -> Result<Answer, Refusal> {
+        let handshake = Arc::new(request::handshake(head, query));
         self.allow(&handshake).await?;
         let sid = self.new_sid(&handshake)?;
         let upgrades = self.0.options.allow_upgrades && self.0.options.offers(Transport::Websocket);
         let core = Arc::new(self.new_core(sid, &handshake, upgrades));
         let entry = self.open(core, handshake)?;
         tokio::spawn(driver::drive(self.clone(), Arc::clone(&entry)));
-        self.answer_get(&entry.core, parts, query, true).await
+        self.answer_get(&entry.core, head, query, true).await
     }
 
     /// Answers a request of a polling session.
     pub(super) async fn handle_polling<B>(
         &self,
         entry: &Arc<Entry<A::Receiver>>,
-        parts: &Parts,
+        head: &Head,
         query: &Query<'_>,
         body: B,
     ) -> Result<Answer, Refusal>
@@ -49,9 +49,9 @@ impl<A: Application> Engine<A> {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        match parts.method {
-            Method::GET => self.answer_get(&entry.core, parts, query, false).await,
-            Method::POST => self.answer_post(entry, parts, query, body).await,
+        match *head.method() {
+            Method::GET => self.answer_get(&entry.core, head, query, false).await,
+            Method::POST => self.answer_post(entry, head, query, body).await,
             _ => Ok(respond::empty(StatusCode::INTERNAL_SERVER_ERROR)),
         }
     }
@@ -59,7 +59,7 @@ impl<A: Application> Engine<A> {
     async fn answer_get(
         &self,
         core: &Core,
-        parts: &Parts,
+        head: &Head,
         query: &Query<'_>,
         is_initial: bool,
     ) -> Result<Answer, Refusal> {
@@ -83,13 +83,13 @@ impl<A: Application> Engine<A> {
         })
         .await;
         guard.waits = false;
-        Ok(self.write_get(core, parts, query, &batch, is_initial))
+        Ok(self.write_get(core, head, query, &batch, is_initial))
     }
 
-    fn write_get(&self, core: &Core, parts: &Parts, query: &Query<'_>, batch: &Batch, is_initial: bool) -> Answer {
+    fn write_get(&self, core: &Core, head: &Head, query: &Query<'_>, batch: &Batch, is_initial: bool) -> Answer {
         let body = write_body(core.version, batch, !query.base64, query.jsonp.as_deref());
         let compressed = self.0.options.http_compression.filter(|from| body.bytes.len() >= *from).and_then(|_| {
-            let coding = batch.iter().any(may_compress).then(|| Coding::choose(&parts.headers)).flatten()?;
+            let coding = batch.iter().any(may_compress).then(|| Coding::choose(head)).flatten()?;
             Some((coding, coding.compress(&body.bytes)?))
         });
         let mut answer = match compressed {
@@ -103,11 +103,11 @@ impl<A: Application> Engine<A> {
         if let (true, Some(cookie)) = (is_initial, &self.0.options.cookie) {
             respond::put_cookie(answer.headers_mut(), cookie.header(&core.sid));
         }
-        self.put_headers(answer.headers_mut(), &parts.headers, is_initial);
+        self.put_headers(answer.headers_mut(), head, is_initial);
         answer
     }
 
-    pub(super) fn put_headers(&self, response: &mut HeaderMap, request: &HeaderMap, is_initial: bool) {
+    pub(super) fn put_headers(&self, response: &mut HeaderMap, request: &Head, is_initial: bool) {
         respond::put_polling_headers(request, response);
         self.0.hooks.change_headers(is_initial, response, request);
     }

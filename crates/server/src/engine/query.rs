@@ -29,16 +29,15 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-/// Returns what is in front of an ASCII character and behind it; all of a text that has none is in front. Parameters are too
-/// short for a search that has to be prepared.
+/// Returns what is in front of an ASCII character and behind it; all of a text that has none is in front.
 fn split(text: &str, at: u8) -> (&str, &str) {
-    let front = text.bytes().position(|byte| byte == at);
+    let front = memchr::memchr(at, text.as_bytes());
     front.and_then(|front| Some((text.get(..front)?, text.get(front + 1..)?))).unwrap_or((text, ""))
 }
 
 /// Decodes escapes and plus signs.
 fn decode(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+    if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     let mut out = Vec::with_capacity(text.len());

@@ -5,18 +5,18 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::request::Parts;
 use http::{Method, StatusCode};
 use limpet_proto::engineio::{Transport, Version};
 
+use super::Engine;
 use super::application::Application;
 use super::core::Entry;
 use super::error::{ConnectionError, Context, ErrorCode};
 use super::handshake::{Facts, Handshake};
+use super::head::Head;
 use super::query::Pairs;
 use super::respond::{self, Answer};
 use super::websocket::Asked;
-use super::{Engine, RemoteAddr, Secure};
 
 /// The parameters of a request.
 pub(super) struct Query<'a> {
@@ -77,7 +77,7 @@ impl<A: Application> Engine<A> {
     /// Checks a request as far as nothing has to be waited for.
     pub(super) fn check(
         &self,
-        parts: &Parts,
+        head: &Head,
         query: &Query<'_>,
         asked: Option<Asked>,
     ) -> Result<Purpose<A::Receiver>, Refusal> {
@@ -99,7 +99,7 @@ impl<A: Application> Engine<A> {
             }
             return Ok(Purpose::Session(entry));
         }
-        if parts.method != Method::GET && asked != Some(Asked::Connect) {
+        if head.method() != Method::GET && asked != Some(Asked::Connect) {
             return Err(Refusal::new(ErrorCode::BadHandshakeMethod, Context::None));
         }
         if (query.transport == Transport::Websocket) != asked.is_some() {
@@ -122,7 +122,7 @@ impl<A: Application> Engine<A> {
     }
 
     /// Tells the hook of a refusal and makes the answer.
-    pub(super) fn refuse(&self, parts: &Parts, query: &Query<'_>, asked: Option<Asked>, refusal: Refusal) -> Answer {
+    pub(super) fn refuse(&self, head: &Head, query: &Query<'_>, asked: Option<Asked>, refusal: Refusal) -> Answer {
         let words = refusal.message.unwrap_or_else(|| refusal.code.message().to_owned());
         tracing::debug!(code = refusal.code.number(), context = %refusal.context, "a request was refused");
         if let Some(hook) = self.0.hooks.connection_error() {
@@ -130,7 +130,7 @@ impl<A: Application> Engine<A> {
                 code: refusal.code,
                 message: words.clone(),
                 context: refusal.context,
-                request: Arc::new(handshake(parts, query)),
+                request: Arc::new(handshake(head, query)),
             });
         }
         if let Some(asked) = asked {
@@ -145,15 +145,15 @@ impl<A: Application> Engine<A> {
 }
 
 /// Keeps what is known of a request.
-pub(super) fn handshake(parts: &Parts, query: &Query<'_>) -> Handshake {
+pub(super) fn handshake(head: &Head, query: &Query<'_>) -> Handshake {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     let facts = Facts {
-        address: parts.extensions.get::<RemoteAddr>().map_or(unknown, |address| address.0),
+        address: head.address().unwrap_or(unknown),
         version: query.version,
         transport: query.transport,
-        secure: parts.extensions.get::<Secure>().is_some(),
+        secure: head.is_secure(),
         jsonp: query.jsonp.is_some(),
         base64: query.base64,
     };
-    Handshake::new(&parts.uri, &parts.headers, facts)
+    Handshake::new(head, facts)
 }

@@ -1,6 +1,7 @@
 //! Decides how answers look: their bodies, their headers, and whether they are compressed.
 
 use std::io::Write as _;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -12,7 +13,9 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use limpet_proto::engineio::error::{JSON_CONTENT_TYPE, RAW_CONTENT_TYPE};
+use memchr::memmem::Finder;
 
+use super::head::Head;
 use super::websocket::Asked;
 
 /// What the engine answers with.
@@ -48,11 +51,15 @@ pub(super) fn refused_upgrade(asked: Asked, message: String) -> Answer {
     answer
 }
 
+/// What browsers are named that would take an answer for a page (as Node does).
+static OLD_BROWSERS: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| [b";MSIE".as_slice(), b"Trident/"].map(Finder::new));
+
 /// Adds what every answer of the polling transport carries.
-pub(super) fn put_polling_headers(request: &HeaderMap, response: &mut HeaderMap) {
+pub(super) fn put_polling_headers(request: &Head, response: &mut HeaderMap) {
     response.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let agent = request.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    if agent.contains(";MSIE") || agent.contains("Trident/") {
+    let agent = request.get(&USER_AGENT).unwrap_or_default();
+    if OLD_BROWSERS.iter().any(|word| word.find(agent).is_some()) {
         response.insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
     }
 }
@@ -74,8 +81,11 @@ pub(super) enum Coding {
 
 impl Coding {
     /// Chooses what the client likes best; `None` if that is no compression.
-    pub(super) fn choose(request: &HeaderMap) -> Option<Self> {
-        let accepted = request.get(ACCEPT_ENCODING)?.to_str().ok()?;
+    pub(super) fn choose(request: &Head) -> Option<Self> {
+        Self::choose_from(str::from_utf8(request.get(&ACCEPT_ENCODING)?).ok()?)
+    }
+
+    fn choose_from(accepted: &str) -> Option<Self> {
         let gzip = quality(accepted, "gzip");
         let deflate = quality(accepted, "deflate");
         match () {
@@ -139,11 +149,7 @@ mod tests {
 
     #[test]
     fn the_client_chooses_the_coding() {
-        let choose = |accepted: &str| {
-            let mut request = HeaderMap::new();
-            request.insert(ACCEPT_ENCODING, HeaderValue::from_str(accepted).unwrap());
-            Coding::choose(&request)
-        };
+        let choose = Coding::choose_from;
         assert_eq!(choose("gzip, deflate, br"), Some(Coding::Gzip));
         assert_eq!(choose("deflate"), Some(Coding::Deflate));
         assert_eq!(choose("gzip;q=0.2, deflate;q=0.5"), Some(Coding::Deflate));
@@ -152,6 +158,6 @@ mod tests {
         for none in ["br", "", "identity", "gzip;q=0"] {
             assert_eq!(choose(none), None, "{none}");
         }
-        assert_eq!(Coding::choose(&HeaderMap::new()), None);
+        assert_eq!(Coding::choose(&http::Request::new(()).into_parts().0.into()), None);
     }
 }

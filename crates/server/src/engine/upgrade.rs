@@ -1,13 +1,13 @@
 //! Decides how a request for a WebSocket becomes the task of one.
 //!
-//! The answer goes out first. When hyper has let go of the connection, its socket is taken out of hyper's wrappers, so
-//! that nothing of the HTTP connection stays in memory. A stream of HTTP/2 stays hyper's.
+//! The answer goes out first. Our own listener then gives its socket away. Of an HTTP library that is waited for, and the
+//! socket is taken out of hyper's wrappers, so that nothing of the HTTP connection stays in memory. A stream of HTTP/2
+//! stays hyper's.
 
 use std::sync::Arc;
 
 use http::HeaderValue;
-use http::request::Parts;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use limpet_proto::engineio::{Transport, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,8 +17,10 @@ use super::application::Application;
 use super::core::Entry;
 use super::error::{Context, ErrorCode};
 use super::handshake::Handshake;
+use super::head::Head;
 use super::request::{self, Purpose, Query, Refusal};
 use super::respond::{self, Answer};
+use super::takeover::Carrier;
 use super::websocket::{self, Asked, Socket};
 use super::{Engine, Sid};
 
@@ -41,13 +43,14 @@ impl<A: Application> Engine<A> {
     /// Answers a request for a WebSocket.
     pub(super) async fn handle_upgrade(
         &self,
-        parts: &mut Parts,
+        head: &Head,
         query: &Query<'_>,
         purpose: Purpose<A::Receiver>,
         asked: Asked,
+        carrier: Option<Carrier>,
     ) -> Result<Answer, Refusal> {
         let offered = self.0.options.per_message_deflate;
-        let accepted = match websocket::accept(asked, parts, offered.is_some()) {
+        let accepted = match websocket::accept(asked, head, offered.is_some()) {
             Ok(accepted) => accepted,
             Err(bad) => {
                 tracing::debug!(reason = bad.message(), "a malformed request for a WebSocket");
@@ -62,25 +65,30 @@ impl<A: Application> Engine<A> {
         }
         let (is_initial, target) = match purpose {
             Purpose::Open => {
-                let handshake = Arc::new(request::handshake(parts, query));
+                let handshake = Arc::new(request::handshake(head, query));
                 self.allow(&handshake).await?;
                 let sid = self.new_sid(&handshake)?;
                 (true, Target::New(sid, handshake))
             }
             Purpose::Session(entry) => (false, Target::Candidate(entry)),
         };
-        let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(bad_request)?;
+        let carrier = carrier.ok_or_else(bad_request)?;
         let terms = Terms { asked, version: query.version, deflate_from: offered.filter(|_| accepted.deflates) };
         let engine = self.clone();
-        tokio::spawn(async move {
-            // An error says that the client has gone away before the answer.
-            if let Ok(upgraded) = on_upgrade.await {
-                engine.serve(upgraded, target, &terms).await;
-            }
-        });
+        match carrier {
+            Carrier::Own(takeover) => takeover.set(move |stream, early| {
+                tokio::spawn(async move { engine.serve_stream(stream, early, target, &terms).await });
+            }),
+            Carrier::Hyper(on_upgrade) => drop(tokio::spawn(async move {
+                // An error says that the client has gone away before the answer.
+                if let Ok(upgraded) = on_upgrade.await {
+                    engine.serve(upgraded, target, &terms).await;
+                }
+            })),
+        }
         let mut answer = respond::empty(asked.status());
         *answer.headers_mut() = accepted.headers;
-        self.0.hooks.change_headers(is_initial, answer.headers_mut(), &parts.headers);
+        self.0.hooks.change_headers(is_initial, answer.headers_mut(), head);
         Ok(answer)
     }
 

@@ -35,6 +35,9 @@ pub(super) use socket::{Event, Socket};
 /// How long a client may take to answer our Close frame, and to end its side.
 const CLOSING_TIME: Duration = Duration::from_secs(5);
 
+/// How many packets may wait while messages that came together are delivered: what one write takes.
+const TOGETHER: usize = 64;
+
 /// What a turn of the task has come to.
 enum Turn {
     /// A message is for the application.
@@ -81,6 +84,9 @@ fn turn<R, S: AsyncRead + AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
 ) -> Poll<Turn> {
     let core = &entry.core;
+    if reads && let Some(message) = take_next(entry, socket) {
+        return Poll::Ready(Turn::Deliver(message));
+    }
     loop {
         let time = now();
         // What was taken earlier is to be written before there is more.
@@ -90,6 +96,8 @@ fn turn<R, S: AsyncRead + AsyncWrite + Unpin>(
             if session.poll_deadline().is_some_and(|at| time >= at) {
                 session.handle_timeout(time);
             }
+            // A POST from before the upgrade has the word until it ends.
+            let may_read = reads && !session.has_post();
             if !is_behind && let Some(batch) = session.poll_websocket() {
                 socket.push_batch(core.version, batch);
             }
@@ -97,8 +105,6 @@ fn turn<R, S: AsyncRead + AsyncWrite + Unpin>(
                 return Err(reason);
             }
             let until = session.poll_deadline();
-            // A POST from before the upgrade has the word until it ends.
-            let may_read = reads && !session.has_post();
             // The application's answer to a message is looked for when the message has been delivered.
             let delivers = may_read && socket.has_message();
             state.wait_as_driver(cx, !delivers && !is_behind, until);
@@ -159,6 +165,16 @@ fn turn<R, S: AsyncRead + AsyncWrite + Unpin>(
             Poll::Pending => return Poll::Pending,
         }
     }
+}
+
+/// Takes the next of the messages that came together. The answers to these leave together: they are looked for when the last
+/// message has been delivered, or has to wait for the application.
+fn take_next<R, S: AsyncRead + AsyncWrite + Unpin>(entry: &Entry<R>, socket: &mut Socket<S>) -> Option<Incoming> {
+    if !socket.has_message() || socket.owes_pong() || !socket.frames.is_empty() {
+        return None;
+    }
+    let may_wait = entry.core.look(|session| session.is_open() && !session.has_post() && session.waiting() < TOGETHER);
+    if may_wait { socket.take_message() } else { None }
 }
 
 /// Takes what the client sent on the transport; gives what is for the application, to be delivered in this turn or

@@ -1,27 +1,26 @@
-//! Decides how one connection is served: by which version of HTTP, and until when.
+//! Decides by which version of HTTP a connection is served.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::pin::pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::{Body, Incoming};
-use hyper::server::conn::{http1, http2};
-use hyper::service::{HttpService, service_fn};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tower_service::Service;
 
-use super::{End, ListenOptions};
-use crate::engine::RemoteAddr;
-
-/// How much of a request is read at a time; a head may be as long.
-const HEAD_BYTES: usize = 16 * 1024;
+use super::body::Body;
+use super::ending::{End, Ending, Hearing};
+use super::{ListenOptions, http1};
+use crate::engine::{self, RemoteAddr};
 
 /// What HTTP/2 clients say first, as far as it must be looked at: no request of HTTP/1.1 begins like this.
 const PREFACE: &[u8] = b"PRI";
@@ -31,15 +30,12 @@ const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
 /// How connections are served.
 pub(super) struct Http {
-    http1: http1::Builder,
     http2: Option<http2::Builder<TokioExecutor>>,
     patience: Duration,
 }
 
 impl Http {
     pub(super) fn new(options: &ListenOptions) -> Self {
-        let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(HEAD_BYTES);
         let http2 = options.http2.then(|| {
             let mut http2 = http2::Builder::new(TokioExecutor::new());
             http2
@@ -49,29 +45,26 @@ impl Http {
                 .enable_connect_protocol();
             http2
         });
-        Self { http1, http2, patience: options.header_timeout }
+        Self { http2, patience: options.header_timeout }
     }
 
-    pub(super) async fn serve<S>(&self, stream: TcpStream, address: SocketAddr, service: S, ended: watch::Receiver<End>)
+    pub(super) async fn serve<S>(&self, stream: TcpStream, address: SocketAddr, service: S, ending: &Ending)
     where
-        S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<engine::Request<Body>, Response = Response<Full<Bytes>>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
         S::Future: Send + 'static,
     {
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(RemoteAddr(address));
-            Begun::new(service.clone().call(request))
-        });
         if let Some(http2) = &self.http2 {
             // The rare case must not make the task of every connection larger.
             match tokio::time::timeout(self.patience, begins_with_http2(&stream)).await {
-                Ok(true) => {
-                    return Box::pin(run(http2.serve_connection(TokioIo::new(stream), service), ended)).await;
-                }
+                Ok(true) => return Box::pin(serve_http2(http2, stream, address, service, ending)).await,
                 Ok(false) => {}
                 Err(_) => return,
             }
         }
-        run(self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades(), ended).await;
+        http1::serve(stream, address, service, ending, self.patience).await;
     }
 }
 
@@ -82,86 +75,41 @@ async fn begins_with_http2(stream: &TcpStream) -> bool {
     matches!(stream.peek(&mut first).await, Ok(count) if first.get(..count) == Some(PREFACE))
 }
 
-/// A connection that can be told to end.
-trait Graceful: Future<Output = hyper::Result<()>> {
-    /// Ends the connection after the requests in progress.
-    fn end_gracefully(self: Pin<&mut Self>);
-}
-
-impl<S> Graceful for http1::UpgradeableConnection<TokioIo<TcpStream>, S>
-where
-    S: HttpService<Incoming, Error = Infallible>,
-    S::ResBody: Body<Data: Send, Error = Infallible> + 'static,
+/// Serves a connection of HTTP/2 until it has ended or is cut.
+async fn serve_http2<S>(
+    http2: &http2::Builder<TokioExecutor>,
+    stream: TcpStream,
+    address: SocketAddr,
+    service: S,
+    ending: &Ending,
+) where
+    S: Service<engine::Request<Body>, Response = Response<Full<Bytes>>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
 {
-    fn end_gracefully(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-impl<S> Graceful for http2::Connection<TokioIo<TcpStream>, S, TokioExecutor>
-where
-    S: HttpService<Incoming, Error = Infallible, Future: Send + 'static>,
-    S::ResBody: Body<Data: Send, Error = Infallible> + Send + 'static,
-{
-    fn end_gracefully(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-/// Serves a connection until it has ended or is cut.
-async fn run(connection: impl Graceful, mut ended: watch::Receiver<End>) {
-    let mut connection = pin!(connection);
-    let mut is_told = true;
-    loop {
-        tokio::select! {
-            result = connection.as_mut() => {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(RemoteAddr(address));
+        service.clone().call(request.map(Body::http2).into())
+    });
+    let notified = pin!(ending.notified());
+    let mut hearing = Hearing::new(ending, notified);
+    let mut known = End::No;
+    let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), service));
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 if let Err(error) = result {
                     tracing::debug!(%error, "a connection ended early");
                 }
-                return;
+                return Poll::Ready(());
             }
-            told = ended.changed(), if is_told => match (told, *ended.borrow()) {
-                (Ok(()), End::Now) => return,
-                (Ok(()), End::Gracefully) => connection.as_mut().end_gracefully(),
-                (Ok(()), End::No) => {}
-                // The listener was dropped; nothing more will be said.
-                (Err(_), _) => is_told = false,
-            },
+            match ready!(hearing.poll_more_than(known, cx)) {
+                End::Now => return Poll::Ready(()),
+                told => {
+                    known = told;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
         }
-    }
-}
-
-/// Work on a request that has begun before anybody waits for it.
-///
-/// Hyper looks for the end of the connection before it waits for a response, and drops the work when the client has gone.
-/// Work that had not begun would leave no trace: a session would not learn that its poll was given up.
-struct Begun<F: Future> {
-    work: Pin<Box<F>>,
-    done: Option<F::Output>,
-}
-
-// The output is only moved.
-impl<F: Future> Unpin for Begun<F> {}
-
-impl<F: Future> Begun<F> {
-    fn new(work: F) -> Self {
-        let mut work = Box::pin(work);
-        // Who waits is asked for again at once.
-        let done = match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        };
-        Self { work, done }
-    }
-}
-
-impl<F: Future> Future for Begun<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.done.take() {
-            Some(output) => Poll::Ready(output),
-            None => self.work.as_mut().poll(cx),
-        }
-    }
+    })
+    .await;
 }

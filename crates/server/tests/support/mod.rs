@@ -102,6 +102,17 @@ impl Server {
         self.runtime.as_ref().unwrap().block_on(listener.close(within));
     }
 
+    /// Closes the listener beside the test; gives a word when it has closed.
+    pub fn close_beside(&mut self, within: Duration) -> mpsc::Receiver<()> {
+        let listener = self.listener.take().unwrap();
+        let (sender, receiver) = mpsc::channel();
+        self.runtime.as_ref().unwrap().spawn(async move {
+            listener.close(within).await;
+            sender.send(()).ok();
+        });
+        receiver
+    }
+
     pub fn client(&self) -> RawClient {
         RawClient::connect(self.address).unwrap()
     }

@@ -38,6 +38,13 @@ export const hooks = [
     assert.match(headers["x-node"], /^node-\d$/);
     assert.equal(headers["x-first"], "yes");
   }],
+  ["a WebSocket whose client offers protocols", async (t) => {
+    // A client that offers some breaks a connection that agrees to none.
+    const protocols = ["first", "second"];
+    const settings = isOld ? { transportOptions: { websocket: { protocols } } } : { protocols };
+    const peer = await Peer.connect(t, { url: first, transports: ["websocket"], ...settings });
+    assert.equal(peer.socket.io.engine.transport.ws.protocol, "first");
+  }],
   ["a request that is not allowed", async () => {
     const answer = await handshake({ headers: { "x-refuse": "1" } });
     assert.deepEqual([answer.status, answer.text], [403, '{"code":4,"message":"Forbidden"}']);

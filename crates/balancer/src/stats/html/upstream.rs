@@ -7,15 +7,22 @@ use super::super::snapshot::{Checked, EndpointRow, Queue, State, UpstreamRow};
 use super::Page;
 use super::text::{Escaped, grouped, span};
 
-/// The groups of columns of the tables, with the columns of each.
-const GROUPS: [(&str, &[&str]); 11] = [
+/// Groups of columns, with the columns of each.
+type Groups = [(&'static str, &'static [&'static str])];
+
+/// What goes through. One table of all that HAProxy shows would be wider than most screens.
+const TRAFFIC: &Groups = &[
     ("State", &["Status", "LastChk"]),
     ("Queue", &["Cur", "Max", "Limit"]),
     ("Request rate", &["Cur", "Max"]),
     ("In progress", &["Cur", "Max", "Limit", "Total", "Last"]),
     ("Engine.IO sessions", &["Polling", "WebSocket"]),
-    ("Tunnels", &["Live", "Total", "Msg in", "Msg out"]),
     ("Bytes", &["In", "Out"]),
+];
+
+/// What becomes of it.
+const CONDUCT: &Groups = &[
+    ("Tunnels", &["Live", "Total", "Msg in", "Msg out"]),
     ("Denied", &["Req", "Resp"]),
     ("Errors", &["Req", "Conn", "Resp"]),
     ("Warnings", &["Retr", "Redis"]),
@@ -26,71 +33,65 @@ impl Page {
     pub(super) fn upstream(&mut self, upstream: &UpstreamRow) {
         let name = Escaped(&upstream.name);
         self.write(format_args!("<section><h2>{name}<small>balance {}</small></h2>", Escaped(upstream.balance)));
-        self.put("<div class=\"scroll\"><table><thead><tr><th class=\"name\"></th>");
-        for (group, columns) in GROUPS {
-            self.write(format_args!("<th class=\"g\" colspan=\"{}\">{group}</th>", columns.len()));
+        self.heads(TRAFFIC);
+        for row in &upstream.endpoints {
+            self.name(row);
+            self.traffic(row);
         }
-        self.put("</tr><tr><th class=\"name\">Endpoint</th>");
-        GROUPS.iter().for_each(|(_, columns)| self.columns(columns));
-        self.put("</tr></thead><tbody>");
-        upstream.endpoints.iter().for_each(|endpoint| self.endpoint(endpoint));
-        self.sum(upstream);
+        self.traffic_sum(upstream);
+        self.put("</tbody></table></div>");
+        self.heads(CONDUCT);
+        for row in &upstream.endpoints {
+            self.name(row);
+            self.conduct(&row.totals, false);
+            self.server(row);
+            self.put("</tr>");
+        }
+        self.conduct_sum(upstream);
         self.put("</tbody></table></div><details><summary>Responses, times, tunnels and affinity</summary>");
         self.details(upstream);
         self.put("</details></section>");
     }
 
-    fn endpoint(&mut self, row: &EndpointRow) {
-        self.write(format_args!(
-            "<tr><th scope=\"row\" title=\"{} id {}\">{}</th>",
-            row.address,
-            Escaped(&row.id),
-            Escaped(&row.name)
-        ));
-        self.state(row);
-        let limit = (row.max_conn > 0).then_some(u64::from(row.max_conn));
-        self.exchanges(
-            &row.totals,
-            row.queue,
-            row.peak,
-            limit,
-            row.request_rate.current,
-            row.request_rate.max,
-            row.idle,
-        );
-        self.errors(&row.totals, false);
-        self.server(row);
-        self.put("</tr>");
+    /// Begins a table of endpoints.
+    fn heads(&mut self, groups: &Groups) {
+        self.put("<div class=\"scroll\"><table><thead><tr><th class=\"name\"></th>");
+        for (group, columns) in groups {
+            self.write(format_args!("<th class=\"g\" colspan=\"{}\">{group}</th>", columns.len()));
+        }
+        self.put("</tr><tr><th class=\"name\">Endpoint</th>");
+        groups.iter().for_each(|(_, columns)| self.columns(columns));
+        self.put("</tr></thead><tbody>");
     }
 
-    fn sum(&mut self, row: &UpstreamRow) {
+    /// Begins the row of an endpoint.
+    fn name(&mut self, row: &EndpointRow) {
+        let (id, name) = (Escaped(&row.id), Escaped(&row.name));
+        self.write(format_args!("<tr><th scope=\"row\" title=\"{} id {id}\">{name}</th>", row.address));
+    }
+
+    fn traffic(&mut self, row: &EndpointRow) {
+        self.state(row);
+        let limit = (row.max_conn > 0).then_some(u64::from(row.max_conn));
+        let rate = (row.request_rate.current, row.request_rate.max);
+        self.exchanges(&row.totals, row.queue, (row.peak, limit), rate, row.idle);
+    }
+
+    fn traffic_sum(&mut self, row: &UpstreamRow) {
         self.put("<tr class=\"sum\"><th scope=\"row\">All</th>");
         let (class, word) = if row.is_usable() { ("up", "UP") } else { ("down", "DOWN") };
         self.write(format_args!("<td class=\"g text\"><span class=\"state {class}\">{word}</span></td><td></td>"));
-        self.exchanges(
-            &row.totals,
-            row.queue,
-            row.peak,
-            None,
-            row.request_rate.current,
-            row.request_rate.max,
-            row.idle,
-        );
-        self.errors(&row.totals, true);
-        let (active, backup) = row.usable();
-        self.put("<td class=\"g\"></td>");
-        self.write(format_args!("<td>{active}</td><td>{backup}</td><td></td><td></td><td></td><td></td></tr>"));
+        let rate = (row.request_rate.current, row.request_rate.max);
+        self.exchanges(&row.totals, row.queue, (row.peak, None), rate, row.idle);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one per group of columns, for endpoints and their sum")]
+    /// The columns from the queue on, to the end of the row.
     fn exchanges(
         &mut self,
         totals: &Totals,
         queue: Queue,
-        peak: u64,
-        limit: Option<u64>,
-        rate: u64,
-        max_rate: u64,
+        (peak, limit): (u64, Option<u64>),
+        (rate, max_rate): (u64, u64),
         idle: Option<u64>,
     ) {
         let get = |count| totals.get(count);
@@ -99,9 +100,23 @@ impl Page {
         self.numbers(&[Some(get(Count::Current)), Some(peak), limit, Some(get(Count::Requests))]);
         self.write(format_args!("<td>{}</td>", idle.map_or_else(|| "–".to_owned(), span)));
         self.numbers(&[Some(get(Count::LivePolling)), Some(get(Count::LiveWebsocket))]);
-        let tunnels = [Count::LiveTunnels, Count::Tunnels, Count::MessagesIn, Count::MessagesOut];
-        self.numbers(&tunnels.map(|count| Some(get(count))));
         self.sizes(&[get(Count::BytesIn), get(Count::BytesOut)]);
+        self.put("</tr>");
+    }
+
+    /// The columns of tunnels, refusals and errors.
+    fn conduct(&mut self, totals: &Totals, of_upstream: bool) {
+        let tunnels = [Count::LiveTunnels, Count::Tunnels, Count::MessagesIn, Count::MessagesOut];
+        self.numbers(&tunnels.map(|count| Some(totals.get(count))));
+        self.errors(totals, of_upstream);
+    }
+
+    fn conduct_sum(&mut self, row: &UpstreamRow) {
+        self.put("<tr class=\"sum\"><th scope=\"row\">All</th>");
+        self.conduct(&row.totals, true);
+        let (active, backup) = row.usable();
+        self.put("<td class=\"g\"></td>");
+        self.write(format_args!("<td>{active}</td><td>{backup}</td><td></td><td></td><td></td><td></td></tr>"));
     }
 
     fn errors(&mut self, totals: &Totals, of_upstream: bool) {

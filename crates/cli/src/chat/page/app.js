@@ -2,17 +2,17 @@
 //
 // Addresses: /sticky/chat?name=Anna&room=harbour, /sticky/chat?name=Anna&with=Bert, /sticky/mypage?name=Anna;
 // `&transport=polling` or `websocket` keeps to one transport.
-import { $, drawConnection, drawLog, drawNext, element, entryButton } from "./view.js";
-import { keyed, nodeTag, refill, sameName, showSide } from "./view.js";
+import { conversation, conversations, lastOf, put, putAll, sameName, whereOf } from "./talks.js";
+import { $, drawAgain, drawConnection, drawLog, drawNext, element, entryButton } from "./view.js";
+import { keepEnd, keyed, nodeTag, refill, showSide } from "./view.js";
 
 const query = new URLSearchParams(location.search);
 let me = (query.get("name") ?? localStorage.getItem("limpet-name") ?? "").trim();
 if (!me) location.replace(`/sticky?${query}`);
 
-/** How much of a conversation the page keeps. */
-const MOST_ITEMS = 300;
+/** The most characters of a message. */
+const MOST_TEXT = 1000;
 
-const conversations = new Map();
 let current = null;
 let people = [];
 let others = 0;
@@ -66,17 +66,6 @@ socket.on("connect_error", (error) => {
 
 // --- conversations ---
 
-/** Finds or begins the conversation that a message or an address names. */
-function conversation(where) {
-  const key = where.room ? `#${where.room.toLowerCase()}` : `@${where.with.toLowerCase()}`;
-  if (!conversations.has(key)) {
-    const made = { key, room: where.room, with: where.with, items: [], ids: new Set(), typing: new Map(), unread: 0 };
-    conversations.set(key, made);
-  }
-  return conversations.get(key);
-}
-
-const whereOf = ({ room, with: other }) => (room ? { room } : { with: other });
 const conversationOf = (message) =>
   conversation(message.room ? message : { with: sameName(message.from, me) ? message.to : message.from });
 
@@ -95,32 +84,16 @@ function enter(entered) {
 
 /** Takes messages that came out of order, such as the history, into a conversation. */
 function merge(into, messages) {
-  const fresh = messages.filter((message) => !into.ids.has(message.id));
-  if (fresh.length === 0 && into !== current) return;
-  fresh.forEach((message) => into.ids.add(message.id));
-  into.items.push(...fresh);
-  into.items.sort((a, b) => a.at - b.at);
-  trim(into);
-  if (into === current) drawLog(into.items, me);
+  if (!putAll(into, messages) && into !== current) return;
+  if (into === current) drawAgain(into.items, me);
   if (!current) drawPage();
 }
 
 function add(to, item) {
-  if (item.id && to.ids.has(item.id)) return;
-  if (item.id) to.ids.add(item.id);
-  const isLast = to.items.length === 0 || to.items.at(-1).at <= item.at;
-  to.items.push(item);
-  if (!isLast) to.items.sort((a, b) => a.at - b.at);
-  const trimmed = trim(to);
-  if (to !== current) return;
-  if (isLast && !trimmed) drawNext(to.items, me);
-  else drawLog(to.items, me);
-}
-
-function trim(kept) {
-  const gone = kept.items.splice(0, Math.max(0, kept.items.length - MOST_ITEMS));
-  gone.forEach((item) => kept.ids.delete(item.id));
-  return gone.length > 0;
+  const added = put(to, item);
+  if (!added || to !== current) return;
+  if (added.isLast) drawNext(to.items, me, added.gone);
+  else drawAgain(to.items, me);
 }
 
 /** Notes what happened to the connection where the user looks. */
@@ -138,6 +111,8 @@ socket.on("said", (message) => {
 });
 
 socket.on("typing", ({ from, typing, ...where }) => {
+  // Another page of this user.
+  if (sameName(from, me)) return;
   const to = conversation(where.room ? where : { with: from });
   if (!typing) return stopTyping(to, from);
   clearTimeout(to.typing.get(from));
@@ -192,6 +167,10 @@ function follow() {
 function say() {
   const text = $("text").value.trim();
   if (!text || !current) return;
+  const characters = [...text].length;
+  if (characters > MOST_TEXT) {
+    return complain(`A message has at most ${count(MOST_TEXT)} characters; this one has ${count(characters)}.`);
+  }
   const to = current;
   const item = { from: me, text, at: Date.now() + clockOffset };
   add(to, item);
@@ -208,9 +187,11 @@ function say() {
     }
     item.failed = true;
     complain(error ? "The message could not be sent." : answer.error);
-    if (to === current) drawLog(to.items, me);
+    if (to === current) drawAgain(to.items, me);
   });
 }
+
+const count = (number) => number.toLocaleString("en");
 
 let typingSince = 0;
 
@@ -286,14 +267,19 @@ function nodesOf(name) {
   return [...new Set(people.filter((person) => sameName(person.name, name)).map((person) => person.node))];
 }
 
+/** How many users are in a room, on however many pages. */
+function usersIn(room) {
+  return new Set(people.filter((person) => person.rooms.includes(room)).map((person) => person.name.toLowerCase())).size;
+}
+
 function drawHeading() {
   const title = current ? (current.room ? `# ${current.room}` : current.with) : `${me}’s page`;
   $("title").textContent = title;
   document.title = `${title} – Limpet chat`;
   const room = current?.room?.toLowerCase();
-  const here = new Set(people.filter((person) => person.rooms.includes(room)).map((person) => person.name.toLowerCase()));
+  const here = usersIn(room);
   const subtitle = current?.room
-    ? [`${here.size} ${here.size === 1 ? "person" : "people"} here`]
+    ? [`${here} ${here === 1 ? "person" : "people"} here`]
     : current
       ? presence(nodesOf(current.with))
       : ["Messages to you arrive here."];
@@ -311,7 +297,7 @@ function drawSide() {
   for (const { room } of conversations.values()) if (room) rooms.set(room.toLowerCase(), room);
   const roomEntries = [...rooms.values()].sort((a, b) => a.localeCompare(b)).map((room) => {
     const it = conversations.get(`#${room.toLowerCase()}`);
-    const here = people.filter((person) => person.rooms.includes(room.toLowerCase())).length;
+    const here = usersIn(room.toLowerCase());
     const note = here ? element("span", { className: "count", title: `${here} here` }, String(here)) : null;
     return entryButton({
       label: `# ${room}`,
@@ -324,6 +310,7 @@ function drawSide() {
   refill($("rooms"), roomEntries);
 
   const names = new Map(people.map((person) => [person.name.toLowerCase(), person.name]));
+  const online = names.size;
   for (const { with: other } of conversations.values()) {
     if (other && !names.has(other.toLowerCase())) names.set(other.toLowerCase(), other);
   }
@@ -341,7 +328,7 @@ function drawSide() {
     });
   });
   refill($("people"), personEntries);
-  $("online").textContent = people.length ? String(people.length + others) : "";
+  $("online").textContent = online ? String(online + others) : "";
   $("others").hidden = others === 0;
   $("others").textContent = `and ${others} more`;
 
@@ -361,7 +348,6 @@ const hint = (...parts) => element("p", { className: "hint" }, ...parts);
 
 /** The user's own page: the talks, newest first, and who is there to talk to. */
 function drawPage() {
-  const lastOf = (talk) => talk.items.findLast((item) => !item.remark);
   const talks = [...conversations.values()]
     .filter((talk) => lastOf(talk))
     .sort((a, b) => lastOf(b).at - lastOf(a).at)
@@ -381,7 +367,7 @@ function drawPage() {
   const guests = names.filter((name) => !sameName(name, me)).slice(0, 12).map((name) => {
     const talk = () => go(conversation({ with: name }));
     const chip = { type: "button", className: "chip", onclick: talk };
-    const button = element("button", chip, name, " ", ...nodesOf(name).map(nodeTag));
+    const button = element("button", chip, name, ...nodesOf(name).flatMap((node) => [" ", nodeTag(node)]));
     return element("li", {}, keyed(button, name));
   });
   const address = `${location.origin}/sticky/chat?with=${encodeURIComponent(me)}`;
@@ -394,4 +380,5 @@ function drawPage() {
   ]);
 }
 
+keepEnd();
 follow();

@@ -1,5 +1,7 @@
 // What the page shows. What users wrote enters it as text nodes, never as markup.
 
+import { sameName } from "./talks.js";
+
 export const $ = (id) => document.getElementById(id);
 
 /** Makes an element; strings among the children become text. */
@@ -50,7 +52,16 @@ export function itemElement(item, me, before) {
   return made;
 }
 
-export const sameName = (a, b) => a.toLowerCase() === b.toLowerCase();
+/** Whether somebody sees the end of the log, or so nearly that they want to see what comes. */
+const seesEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+
+/** Who reads the end goes on reading it when the log gets lower, as for a long text or the keyboard of a phone. */
+export function keepEnd() {
+  const log = $("log");
+  let atEnd = true;
+  log.addEventListener("scroll", () => { atEnd = seesEnd(log); });
+  new ResizeObserver(() => { if (atEnd) log.scrollTop = log.scrollHeight; }).observe(log);
+}
 
 /** Shows all of a conversation, from its newest message upwards. */
 export function drawLog(items, me) {
@@ -60,16 +71,37 @@ export function drawLog(items, me) {
   log.replaceChildren(...items.map((item, at) => itemElement(item, me, items[at - 1])));
   if (items.length === 0) log.append(element("p", { className: "empty" }, "Nothing has been said here yet."));
   log.scrollTop = log.scrollHeight;
+  shown = [...items];
   log.ariaBusy = "false";
 }
 
-/** Shows one more message, and follows it if the end was in sight. */
-export function drawNext(items, me) {
+/** What each element of the log shows. */
+let shown = [];
+
+/** Shows a conversation again after it changed; who reads further up goes on reading. */
+export function drawAgain(items, me) {
   const log = $("log");
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+  if (seesEnd(log)) return drawLog(items, me);
+  const at = [...log.children].findIndex((child) => child.offsetTop + child.offsetHeight > log.scrollTop + log.offsetTop);
+  const [anchor, before] = [shown[at], log.children[at].offsetTop - log.scrollTop];
+  drawLog(items, me);
+  const now = log.children[items.indexOf(anchor)];
+  if (now) log.scrollTop = now.offsetTop - before;
+}
+
+/** Shows one more message, and follows it if the end was in sight. The `gone` oldest ones leave. */
+export function drawNext(items, me, gone = 0) {
+  const log = $("log");
+  const follows = seesEnd(log) || sameName(items.at(-1).from ?? "", me);
   log.querySelector(".empty")?.remove();
+  // What leaves above moves nothing that is being read.
+  const toEnd = log.scrollHeight - log.scrollTop;
+  for (let left = gone; left > 0; left--) log.firstElementChild.remove();
+  if (gone > 0 && items.length > 1) log.firstElementChild.replaceWith(itemElement(items[0], me));
+  if (gone > 0) log.scrollTop = log.scrollHeight - toEnd;
   log.append(itemElement(items.at(-1), me, items.at(-2)));
-  if (atEnd || sameName(items.at(-1).from ?? "", me)) log.scrollTop = log.scrollHeight;
+  shown = [...items];
+  if (follows) log.scrollTop = log.scrollHeight;
 }
 
 /** Fills a list anew; what had the focus in it keeps it. */

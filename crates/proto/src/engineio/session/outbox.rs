@@ -105,7 +105,6 @@ impl Outbox {
         self.batch.is_empty()
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.batch.len()
     }

@@ -31,6 +31,11 @@ impl Session {
             }
     }
 
+    /// Returns how many packets wait to be sent.
+    pub fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// Learns whether the WebSocket takes no more bytes for now.
     pub fn handle_blocked(&mut self, now_blocked: bool) {
         if let Carrier::Websocket { blocked } = &mut self.carrier {

@@ -9,7 +9,6 @@ use std::task::Poll;
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use http::request::Parts;
 use http_body::Body;
 use limpet_proto::engineio::packet::{Data, Packet, PacketType};
 use limpet_proto::engineio::session::read_form;
@@ -18,6 +17,7 @@ use limpet_proto::engineio::{Version, payload};
 use super::still_polls;
 use crate::engine::application::{Application, Incoming, Receiver as _};
 use crate::engine::core::{Core, Entry, State, now};
+use crate::engine::head::Head;
 use crate::engine::query::Pairs;
 use crate::engine::request::{Query, Refusal};
 use crate::engine::respond::{self, Answer};
@@ -52,7 +52,7 @@ impl<A: Application> Engine<A> {
     pub(super) async fn answer_post<B>(
         &self,
         entry: &Arc<Entry<A::Receiver>>,
-        parts: &Parts,
+        head: &Head,
         query: &Query<'_>,
         body: B,
     ) -> Result<Answer, Refusal>
@@ -70,7 +70,7 @@ impl<A: Application> Engine<A> {
             return Ok(respond::empty(StatusCode::BAD_REQUEST));
         }
         let mut guard = PostGuard { core, is_answered: false };
-        let is_binary = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == BINARY);
+        let is_binary = head.get(&CONTENT_TYPE).is_some_and(|kind| kind == BINARY.as_bytes());
         if is_binary && core.version == Version::V4 {
             return Ok(respond::empty(StatusCode::BAD_REQUEST));
         }
@@ -97,7 +97,7 @@ impl<A: Application> Engine<A> {
             BodyEnd::Garbage => return Ok(respond::empty(StatusCode::BAD_REQUEST)),
         }
         let mut answer = respond::with_body(StatusCode::OK, "text/html", "ok");
-        self.put_headers(answer.headers_mut(), &parts.headers, false);
+        self.put_headers(answer.headers_mut(), head, false);
         Ok(answer)
     }
 }

@@ -2,14 +2,14 @@
 //! 4.2) and extended CONNECT of HTTP/2 (RFC 8441).
 
 use http::header::{
-    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
-use hyper::ext::Protocol;
 use limpet_proto::websocket::deflate::Deflate;
 use limpet_proto::websocket::handshake;
+
+use crate::engine::head::Head;
 
 /// How a WebSocket is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,13 +22,11 @@ pub(in crate::engine) enum Asked {
 
 impl Asked {
     /// Returns how a request asks for a WebSocket; `None` if it does not.
-    pub(in crate::engine) fn of(parts: &Parts) -> Option<Self> {
-        if parts.method == Method::CONNECT {
-            let protocol = parts.extensions.get::<Protocol>()?;
-            return protocol.as_str().eq_ignore_ascii_case("websocket").then_some(Self::Connect);
+    pub(in crate::engine) fn of(head: &Head) -> Option<Self> {
+        if head.method() == Method::CONNECT {
+            return head.protocol()?.as_str().eq_ignore_ascii_case("websocket").then_some(Self::Connect);
         }
-        let headers = &parts.headers;
-        (has_word(headers, &CONNECTION, "upgrade") && has_word(headers, &UPGRADE, "websocket")).then_some(Self::Upgrade)
+        head.asks_for_websocket().then_some(Self::Upgrade)
     }
 
     /// Returns the status that grants it.
@@ -69,24 +67,26 @@ impl BadUpgrade {
 }
 
 /// Grants a request, or says what is wrong with it. With `offers_deflate` compression is agreed if the client wants it.
-pub(in crate::engine) fn accept(asked: Asked, parts: &Parts, offers_deflate: bool) -> Result<Accepted, BadUpgrade> {
-    let headers = &parts.headers;
+pub(in crate::engine) fn accept(asked: Asked, head: &Head, offers_deflate: bool) -> Result<Accepted, BadUpgrade> {
+    let text = |name| str::from_utf8(head.get(&name)?).ok();
     let mut response = HeaderMap::with_capacity(6);
     if asked == Asked::Upgrade {
-        if parts.method != Method::GET || parts.version != Version::HTTP_11 {
+        if head.method() != Method::GET || head.version() != Version::HTTP_11 {
             return Err(BadUpgrade::Method);
         }
-        let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| handshake::accept(key.to_str().ok()?));
+        let key = text(SEC_WEBSOCKET_KEY).and_then(handshake::accept);
         let key = key.and_then(|key| HeaderValue::try_from(key).ok()).ok_or(BadUpgrade::Key)?;
         response.insert(UPGRADE, HeaderValue::from_static("websocket"));
         response.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         response.insert(SEC_WEBSOCKET_ACCEPT, key);
     }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    if text(SEC_WEBSOCKET_VERSION) != Some("13") {
         return Err(BadUpgrade::Version);
     }
-    let deflate = headers.get(SEC_WEBSOCKET_EXTENSIONS).filter(|_| offers_deflate);
-    let deflate = deflate.and_then(|offers| Deflate::accept(offers.to_str().ok()?));
+    if let Some(protocol) = text(SEC_WEBSOCKET_PROTOCOL).and_then(first_protocol) {
+        response.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    let deflate = text(SEC_WEBSOCKET_EXTENSIONS).filter(|_| offers_deflate).and_then(Deflate::accept);
     // Neither side keeps a window: 300 KiB for each of many idle clients is too much.
     let deflate = deflate.map(|agreed| Deflate { client_no_context_takeover: true, ..agreed });
     if let Some(value) = deflate.and_then(|agreed| HeaderValue::try_from(agreed.header()).ok()) {
@@ -95,21 +95,21 @@ pub(in crate::engine) fn accept(asked: Asked, parts: &Parts, offers_deflate: boo
     Ok(Accepted { headers: response, deflates: deflate.is_some() })
 }
 
-/// Returns whether one of the words of a list is this one, in any case.
-fn has_word(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|part| part.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+/// Returns the first of the protocols that a client offers. A client that offers some fails a connection that agrees to
+/// none, and to us they mean nothing.
+fn first_protocol(offered: &str) -> Option<HeaderValue> {
+    let first = offered.split(',').next()?.trim();
+    (!first.is_empty()).then(|| HeaderValue::from_str(first).ok())?
 }
 
 #[cfg(test)]
 mod tests {
+    use http::request::Parts;
+    use hyper::ext::Protocol;
+
     use super::*;
 
-    fn request(change: impl FnOnce(&mut Parts)) -> Parts {
+    fn request(change: impl FnOnce(&mut Parts)) -> Head {
         let (mut parts, ()) = http::Request::new(()).into_parts();
         let headers = &mut parts.headers;
         headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
@@ -117,11 +117,11 @@ mod tests {
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
         change(&mut parts);
-        parts
+        parts.into()
     }
 
-    fn verdict(parts: &Parts) -> Result<Accepted, BadUpgrade> {
-        accept(Asked::of(parts).unwrap(), parts, true)
+    fn verdict(head: &Head) -> Result<Accepted, BadUpgrade> {
+        accept(Asked::of(head).unwrap(), head, true)
     }
 
     #[test]
@@ -145,6 +145,18 @@ mod tests {
     }
 
     #[test]
+    fn the_first_protocol_that_is_offered_is_agreed() {
+        for (offered, agreed) in [("chat", Some("chat")), ("a.b, c", Some("a.b")), ("", None), (",x", None)] {
+            let offered = HeaderValue::from_static(offered);
+            let parts = request(|parts| drop(parts.headers.insert(SEC_WEBSOCKET_PROTOCOL, offered)));
+            let accepted = verdict(&parts).unwrap();
+            let protocol = accepted.headers.get(SEC_WEBSOCKET_PROTOCOL).map(|value| value.to_str().unwrap());
+            assert_eq!(protocol, agreed);
+        }
+        assert!(!verdict(&request(|_| {})).unwrap().headers.contains_key(SEC_WEBSOCKET_PROTOCOL));
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let parts = request(|parts| drop(parts.headers.remove(SEC_WEBSOCKET_KEY)));
         assert_eq!(verdict(&parts).unwrap_err(), BadUpgrade::Key);
@@ -165,7 +177,7 @@ mod tests {
             if let Some(protocol) = protocol {
                 parts.extensions.insert(Protocol::from_static(protocol));
             }
-            parts
+            parts.into()
         };
         assert_eq!(verdict(&connect(Some("websocket"), "13")).unwrap().headers, HeaderMap::new());
         assert_eq!(verdict(&connect(Some("websocket"), "8")).unwrap_err(), BadUpgrade::Version);

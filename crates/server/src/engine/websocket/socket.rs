@@ -1,6 +1,5 @@
 //! Decides how bytes of a WebSocket become packets, and what of it is held between them.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -19,14 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::accept::Asked;
 use super::frames::Frames;
 use crate::engine::application::Incoming;
-
-/// How much is read at a time.
-const SCRATCH_BYTES: usize = 64 * 1024;
-
-thread_local! {
-    /// What the tasks of a thread read into, each for the time of one read.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice());
-}
+use crate::scratch;
 
 /// What came.
 pub(in crate::engine) enum Event {
@@ -141,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if ended.is_err() || self.carrier == Asked::Upgrade {
             return Poll::Ready(());
         }
-        SCRATCH.with_borrow_mut(|scratch| {
+        scratch::with(|scratch| {
             loop {
                 let mut buffer = ReadBuf::new(scratch);
                 let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
@@ -161,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.has_ended {
             return Poll::Pending;
         }
-        SCRATCH.with_borrow_mut(|scratch| {
+        scratch::with(|scratch| {
             let early = std::mem::take(&mut self.early);
             let Some(mut input) = ready!(self.poll_input(&early, scratch, cx)) else {
                 take(Event::End(CloseReason::TransportClose));
@@ -203,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         cx: &mut Context<'_>,
         take: &mut dyn FnMut(Option<&Packet<'_>>),
     ) -> Poll<bool> {
-        SCRATCH.with_borrow_mut(|scratch| {
+        scratch::with(|scratch| {
             let early = std::mem::take(&mut self.early);
             let Some(mut input) = ready!(self.poll_input(&early, scratch, cx)) else { return Poll::Ready(false) };
             while !input.is_empty() {
