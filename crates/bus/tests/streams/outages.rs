@@ -198,3 +198,35 @@ async fn what_was_trimmed_before_it_was_read_is_counted() {
     assert_eq!(bus.health().lost, 8);
     assert!(!log.read("/", first, end).await.unwrap().is_whole);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_faster_than_it_is_read_is_counted() {
+    let redis = Redis::start().unwrap();
+    let mut raw = Raw::connect(&redis).await;
+    let bus = Streams::connect(&redis.url()).await.unwrap();
+    let log = bus.log(RETENTION).unwrap();
+    let mut node = Node::join(&bus, "/");
+    node.emit_surely("first").await;
+    let first = node.next().await.offset.unwrap();
+    // All at once, so that nobody reads between.
+    let add = "redis.call('XADD', KEYS[1], '*', 'uid', 'x', 'nsp', '/', 'type', '3', 'data', ARGV[1])";
+    let script = format!("for i = 1, 5000 do {add} end redis.call('XTRIM', KEYS[1], 'MAXLEN', 1000) return 1");
+    let mut command = redis::cmd("EVAL");
+    command.arg(script).arg(1).arg("socket.io").arg(crate::support::data("late"));
+    raw.run::<u64>(command).await;
+    for _ in 0..1000 {
+        assert_eq!(node.text().await, "late");
+    }
+    let is_counted = async {
+        while bus.health().lost < 4000 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, is_counted).await.unwrap_or_else(|_| panic!("{:?}", bus.health()));
+    assert_eq!(bus.health().lost, 4000);
+    let end = node.places().into_iter().max().unwrap();
+    assert!(!log.read("/", first, end).await.unwrap().is_whole);
+    // It is counted once.
+    node.emit_surely("last").await;
+    assert_eq!((node.text().await, bus.health().lost), ("last".to_owned(), 4000));
+}

@@ -2,7 +2,8 @@
 //! from the last entry on, so that nothing is missed.
 //!
 //! When Redis has lost entries that were read, as after a restart without its data, reading goes on with what is there, and
-//! an entry that says so is added: who reads across it knows that something is missing.
+//! an entry that says so is added: who reads across it knows that something is missing. What is trimmed before it was read,
+//! because a node was cut off or is slower than those who write, is noticed and counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +39,10 @@ pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How often nodes without traffic of their own hear of how far the stream is, at most.
 const TELL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How many entries are read before the reader looks whether it has missed some, if they take [`TELL_INTERVAL`]. It looks
+/// too when nothing comes any more.
+const LOOK_AFTER: usize = COUNT as usize;
 
 /// The pause before Redis is tried again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -82,12 +87,13 @@ impl Reader {
         let mut outage = Trouble::new(self.meter.clone(), "reading of a stream");
         let mut told = Instant::now();
         let (mut entries, mut command) = (Vec::new(), Vec::new());
+        // How many entries were read since the reader looked back.
+        let (mut unlooked, mut looked) = (0, Instant::now());
+        let mut is_unsure = false;
         loop {
-            let read = if outage.is_on() {
-                self.resume(&mut next).await
-            } else {
-                self.next(next, &mut command, &mut entries).await
-            };
+            let looks = outage.is_on() || is_unsure;
+            let read =
+                if looks { self.look_back(&mut next).await } else { self.next(next, &mut command, &mut entries).await };
             if let Err(error) = read {
                 if is_too_long(&error) && self.count > 1 {
                     self.count = (self.count / 8).max(1);
@@ -99,6 +105,11 @@ impl Reader {
             }
             outage.end();
             let is_idle = entries.is_empty();
+            if looks {
+                (unlooked, looked) = (0, Instant::now());
+            }
+            unlooked += entries.len();
+            is_unsure = unlooked > 0 && (is_idle || (unlooked >= LOOK_AFTER && looked.elapsed() >= TELL_INTERVAL));
             if (entries.len() as u64) < self.count {
                 self.count = COUNT;
             }
@@ -137,9 +148,11 @@ impl Reader {
         self.connection.exchange(command, 1, take).await
     }
 
-    /// Looks after an outage whether what was read is still there, and changes the place from where to go on if the stream
-    /// has begun anew.
-    async fn resume(&mut self, next: &mut Offset) -> RedisResult<()> {
+    /// Looks whether what was read is still there and nothing is missing, and changes the place from where to go on if the
+    /// stream has begun anew.
+    async fn look_back(&mut self, next: &mut Offset) -> RedisResult<()> {
+        // The first and the last entry are in it, however long.
+        self.connection.limit(MAX_FRAME);
         let info = info(&mut self.connection, &self.stream).await?;
         let place = next.to_string();
         let last: Value = self.connection.ask(cmd("XRANGE").arg(&self.stream).arg(&place).arg(&place)).await?;

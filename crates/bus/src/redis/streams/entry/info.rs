@@ -57,13 +57,17 @@ impl Info {
         self.added != u64::MAX
     }
 
-    /// Says what has become of what was read up to `read`, the `seen`th entry that the stream has had. Whether the entry
-    /// of that place `is_there` tells a stream that begun anew from one that went on.
+    /// Says what has become of what was read up to `read`, by our count the `seen`th entry that the stream has had. Whether
+    /// the entry of that place `is_there` tells a stream that begun anew from one that went on. What was trimmed before it
+    /// was read is known exactly at the end of the stream, and in part before.
     pub(in crate::redis) fn compare(&self, read: Offset, seen: Option<u64>, is_there: bool) -> Compared {
-        if is_there || self.last == read {
-            return Compared::Same;
-        }
         let trimmed = self.added.saturating_sub(self.length);
+        if is_there || self.last == read {
+            // The number that it has at least: all that were trimmed came before it.
+            let number = if self.last == read { self.added } else { trimmed + 1 };
+            let missed = seen.filter(|_| self.is_counted()).map_or(0, |seen| number.saturating_sub(seen));
+            return if missed == 0 { Compared::Same } else { Compared::Missed(missed) };
+        }
         match seen.filter(|_| self.is_counted()) {
             _ if self.last < read => Compared::Lost,
             Some(seen) if self.added < seen => Compared::Lost,
@@ -122,6 +126,11 @@ mod tests {
             (anew, 4, None, false, Compared::Same),
             (cut_to(2), 4, None, false, Compared::Lost),
             (cut_to(7), 4, None, false, Compared::Same),
+            // Something was passed over before it: then it is the seventh entry, and it is not told apart from the fifth.
+            (cut_to(5), 7, Some(4), true, Compared::Missed(1)),
+            (cut_to(7), 7, Some(4), true, Compared::Missed(3)),
+            (cut_to(7), 9, Some(4), true, Compared::Missed(5)),
+            (cut_to(7), 9, None, true, Compared::Same),
             // Read up to the end, which may be of an entry that is not there any more.
             (cut_to(7), 9, Some(9), false, Compared::Same),
             (cut_to(7), 12, Some(12), false, Compared::Lost),
