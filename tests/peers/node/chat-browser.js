@@ -62,12 +62,7 @@ async function scenario() {
   await speak(bert, anna, "Me. Which node are you on?");
   await speak(anna, bert, `On ${before.anna}, and you are on ${before.bert}.`);
   await anna.locator("#people li", { hasText: "Bert" }).locator(".node", { hasText: before.bert }).waitFor();
-  const seen = anna.locator("#typing", { hasText: "Bert is typing" }).waitFor().then(() => true);
-  // It is shown for six seconds, which a busy machine may sleep through; whoever goes on typing says it again after three.
-  const pause = () => new Promise((resolve) => setTimeout(resolve, 200, false));
-  for (let letters = "I am coming"; !(await Promise.race([seen, pause()])); letters = letters.slice(1) || "...") {
-    await bert.locator("#text").pressSequentially(letters[0]);
-  }
+  await type(bert, anna, "I am coming", "Bert is typing");
   await bert.fill("#text", "");
 
   // A word between the two arrives on Bert's own page, where he answers.
@@ -93,8 +88,7 @@ async function scenario() {
   expect(after.bert === before.bert, `Bert has moved from ${before.bert} to ${after.bert}`);
   await speak(bert, anna, "Still there?");
   await speak(anna, bert, `Of course: on ${after.anna} now.`);
-  await bert.locator("#text").pressSequentially("How nice");
-  await anna.locator("#typing", { hasText: "Bert is typing" }).waitFor();
+  await type(bert, anna, "How nice", "Bert is typing");
   await anna.locator("#people li", { hasText: "Anna" }).locator(".node", { hasText: after.anna }).waitFor();
   if (opts.shots) {
     await anna.screenshot({ path: join(opts.shots, "chat-desktop.png") });
@@ -170,6 +164,18 @@ async function speak(from, to, text) {
   await write(from, text);
   await to.locator(".message", { hasText: text }).waitFor();
   await from.locator(".message.mine:not(.pending)", { hasText: text }).waitFor();
+}
+
+/**
+ * Lets one type until the other sees it. It is shown for six seconds, which a busy machine may sleep through; whoever goes on
+ * typing says it again after three.
+ */
+async function type(from, to, text, shown) {
+  const seen = to.locator("#typing", { hasText: shown }).waitFor().then(() => true);
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 200, false));
+  for (let letters = text; !(await Promise.race([seen, pause()])); letters = letters.slice(1) || "...") {
+    await from.locator("#text").pressSequentially(letters[0]);
+  }
 }
 
 function expect(condition, problem) {

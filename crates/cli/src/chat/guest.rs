@@ -71,7 +71,7 @@ pub(super) fn welcome(chat: &Arc<Chat>, socket: &Socket) {
         chat: Arc::clone(chat),
         me,
         says: Mutex::new(Pace::new(40, Duration::from_millis(500), start)),
-        types: Mutex::new(Pace::new(4, Duration::from_secs(1), start)),
+        types: Mutex::new(Pace::new(8, Duration::from_secs(1), start)),
     });
     let opening = Arc::clone(&guest);
     socket.on("open", move |socket: Socket, place: Place, ack: Ack| {

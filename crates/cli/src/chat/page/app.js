@@ -176,7 +176,8 @@ function say() {
   add(to, item);
   $("text").value = "";
   fitText();
-  tellTyping(false);
+  // The message itself says that it is over.
+  typingSince = 0;
   complain(null);
   socket.timeout(15_000).emit("say", whereOf(to), text, (error, answer) => {
     const at = to.items.indexOf(item);
