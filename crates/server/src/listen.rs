@@ -5,6 +5,7 @@ mod connection;
 mod ending;
 mod http1;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::Response;
 use http_body_util::Full;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -32,6 +34,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many connections are accepted before the others have their turn.
 const ACCEPT_BATCH: u32 = 1024;
+
+/// How many of those who were accepted begin before there is a look for more. What the backlog cannot hold meanwhile comes again
+/// seconds later.
+const BEGIN_BATCH: usize = 64;
 
 /// How to listen.
 #[derive(Debug, Clone)]
@@ -127,31 +133,46 @@ where
 {
     let notified = pin!(ending.notified());
     let mut hearing = Hearing::new(&ending, notified);
-    let mut batch = 0;
+    let (mut batch, mut waiting) = (0, VecDeque::new());
     loop {
-        batch += 1;
-        if batch == ACCEPT_BATCH {
-            batch = 0;
-            yield_now().await;
-        }
         let accepted = async {
             // The semaphore is never closed.
             let slot = Arc::clone(&slots).acquire_owned().await.ok();
             (slot, listener.accept().await)
         };
-        let (slot, accepted) = tokio::select! {
-            biased;
-            _ = poll_fn(|cx| hearing.poll_more_than(End::No, cx)) => return,
-            accepted = accepted => accepted,
+        let next = if waiting.is_empty() {
+            tokio::select! {
+                biased;
+                _ = poll_fn(|cx| hearing.poll_more_than(End::No, cx)) => return,
+                accepted = accepted => Some(accepted),
+            }
+        } else if batch < ACCEPT_BATCH {
+            accepted.now_or_never()
+        } else {
+            None
         };
-        match accepted {
-            Ok((stream, address)) => {
-                stream.set_nodelay(true).ok();
+        let Some((slot, accepted)) = next else {
+            batch = 0;
+            for (stream, address, slot) in waiting.drain(..BEGIN_BATCH.min(waiting.len())) {
                 let (http, service, ending) = (Arc::clone(&http), service.clone(), Arc::clone(&ending));
                 tokio::spawn(async move {
                     http.serve(stream, address, service, &ending).await;
                     drop(slot);
                 });
+            }
+            if !waiting.is_empty() {
+                yield_now().await;
+            }
+            if hearing.told() != End::No {
+                return;
+            }
+            continue;
+        };
+        batch += 1;
+        match accepted {
+            Ok((stream, address)) => {
+                stream.set_nodelay(true).ok();
+                waiting.push_back((stream, address, slot));
             }
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
