@@ -115,12 +115,14 @@ fn is_one_head(bytes: &[u8]) -> bool {
 
 /// Returns whether `bytes`, the beginning of an incomplete head, can still become a request.
 ///
-/// Catches TLS hellos, HTTP/2 prefaces of other protocols and binary noise before a whole head has to arrive.
+/// Catches TLS hellos, HTTP/2 prefaces of other protocols and binary noise before a whole head has to arrive. One CR alone may
+/// become an empty line before the request line (RFC 9112 section 2.2).
 pub fn may_begin_request(bytes: &[u8]) -> bool {
     const LONGEST_METHOD: usize = 24;
     let method = bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
-    method.len() <= LONGEST_METHOD
-        && method.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_'))
+    bytes == b"\r"
+        || method.len() <= LONGEST_METHOD
+            && method.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_'))
 }
 
 /// Maps the errors of the line parser to ours.
@@ -180,6 +182,8 @@ mod tests {
     fn other_protocols_are_seen_at_their_first_bytes() {
         assert!(may_begin_request(b"GE"));
         assert!(may_begin_request(b"M-SEARCH /"));
+        assert!(may_begin_request(b"\r"));
+        assert!(!may_begin_request(b"\rG"));
         assert!(!may_begin_request(b"\x16\x03\x01\x02"));
         assert!(!may_begin_request(&[b'A'; 64]));
     }
