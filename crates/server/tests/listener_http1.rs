@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use limpet_server::engine::{CloseReason, Incoming, Message, Options};
+use limpet_server::engine::{CloseReason, Connection, Incoming, Message, Options};
 use limpet_server::listen::ListenOptions;
 use limpet_testkit::raw::response::Answers;
 use limpet_testkit::raw::{RawClient, RawError};
@@ -265,14 +265,20 @@ fn a_client_that_is_silent_within_a_body_is_let_go() {
     assert_eq!(client.response().unwrap().status, 408);
 }
 
-#[test]
-fn a_poll_that_waits_is_answered_after_the_listener_has_closed() {
-    let mut server = Server::start(slow());
+/// Opens a session whose poll waits.
+fn waiting_poll(server: &Server) -> (RawClient, Connection) {
     let query = format!("EIO=4&transport=polling&sid={}", server.open());
     let mut poll = server.client();
     send(&mut poll, "GET", &query, "", b"");
     let connection = server.seen.connections.lock().unwrap()[0].clone();
     server.until("the poll waits", |_| connection.send_volatile(&[]) == Ok(true));
+    (poll, connection)
+}
+
+#[test]
+fn a_poll_that_waits_is_answered_after_the_listener_has_closed() {
+    let mut server = Server::start(slow());
+    let (mut poll, connection) = waiting_poll(&server);
     let mut idle = server.client();
     assert_eq!(sid_of(&idle.get(POLL).unwrap().text()).len(), 20);
     let closed = server.close_beside(PATIENCE);
@@ -287,11 +293,7 @@ fn a_poll_that_waits_is_answered_after_the_listener_has_closed() {
 #[test]
 fn what_waits_too_long_is_cut_when_the_listener_closes() {
     let mut server = Server::start(slow());
-    let query = format!("EIO=4&transport=polling&sid={}", server.open());
-    let mut poll = server.client();
-    send(&mut poll, "GET", &query, "", b"");
-    let connection = server.seen.connections.lock().unwrap()[0].clone();
-    server.until("the poll waits", |_| connection.send_volatile(&[]) == Ok(true));
+    let (mut poll, _) = waiting_poll(&server);
     server.close_listener(Duration::from_millis(50));
     assert!(matches!(poll.response(), Err(RawError::Closed)));
 }

@@ -172,6 +172,15 @@ async fn bytes_that_wait_are_bounded() {
     assert!(matches!(node.link.publish(To::All, event(&long)), Err(BusError::Full)));
 }
 
+/// Adds events to the stream and keeps the last ones, all at once, so that nobody reads between.
+fn late(added: u32, kept: u32) -> redis::Cmd {
+    let add = "redis.call('XADD', KEYS[1], '*', 'uid', 'x', 'nsp', '/', 'type', '3', 'data', ARGV[1])";
+    let script = format!("for i = 1, {added} do {add} end redis.call('XTRIM', KEYS[1], 'MAXLEN', {kept}) return 1");
+    let mut command = redis::cmd("EVAL");
+    command.arg(script).arg(1).arg("socket.io").arg(crate::support::data("late"));
+    command
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_trimmed_before_it_was_read_is_counted() {
     let redis = Redis::start().unwrap();
@@ -181,15 +190,9 @@ async fn what_was_trimmed_before_it_was_read_is_counted() {
     let mut node = Node::join(&bus, "/");
     node.emit_surely("first").await;
     let first = node.next().await.offset.unwrap();
-    // All at once, so that nobody reads between.
-    let add = "redis.call('XADD', KEYS[1], '*', 'uid', 'x', 'nsp', '/', 'type', '3', 'data', ARGV[1])";
-    let script = format!(
-        "for i = 1, 10 do {add} end redis.call('XTRIM', KEYS[1], 'MAXLEN', 2) \
-         return 1"
-    );
     let mut pipeline = redis::pipe();
     pipeline.cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
-    pipeline.cmd("EVAL").arg(script).arg(1).arg("socket.io").arg(crate::support::data("late"));
+    pipeline.add_command(late(10, 2));
     raw.pipe(&pipeline).await;
     for _ in 0..2 {
         assert_eq!(node.text().await, "late");
@@ -208,12 +211,7 @@ async fn what_comes_faster_than_it_is_read_is_counted() {
     let mut node = Node::join(&bus, "/");
     node.emit_surely("first").await;
     let first = node.next().await.offset.unwrap();
-    // All at once, so that nobody reads between.
-    let add = "redis.call('XADD', KEYS[1], '*', 'uid', 'x', 'nsp', '/', 'type', '3', 'data', ARGV[1])";
-    let script = format!("for i = 1, 5000 do {add} end redis.call('XTRIM', KEYS[1], 'MAXLEN', 1000) return 1");
-    let mut command = redis::cmd("EVAL");
-    command.arg(script).arg(1).arg("socket.io").arg(crate::support::data("late"));
-    raw.run::<u64>(command).await;
+    raw.run::<u64>(late(5000, 1000)).await;
     for _ in 0..1000 {
         assert_eq!(node.text().await, "late");
     }
